@@ -1,0 +1,1 @@
+"""Sources: each file turns one kind of input into spans."""
