@@ -1,0 +1,269 @@
+"""Questions as SQL over the `records` relation, with bound parameters; the caller has the store run it.
+
+Everything of a statement that is DuckDB's own is in this file, and only names from this file, never text from a
+question, become part of the SQL.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.question import Question, Window, bucket_start, bucket_width, is_latency, unit
+
+__all__ = [
+    "HISTORY",
+    "MAX_GROUPS",
+    "Statement",
+    "annotation_keys",
+    "buckets",
+    "groups",
+    "history",
+    "left_out",
+    "prices",
+    "records",
+    "services",
+    "stat_column",
+]
+
+HISTORY = timedelta(days=60)  # what a forecast is fitted to
+MAX_GROUPS = 200
+
+_ANNOTATION = """coalesce(texts[{key}], booleans[{key}]::VARCHAR,
+    CASE WHEN numbers[{key}] = trunc(numbers[{key}]) AND abs(numbers[{key}]) < 1e15
+         THEN numbers[{key}]::BIGINT::VARCHAR ELSE numbers[{key}]::VARCHAR END)"""
+_COLUMNS = ("latency_ms", "duration_ms", "data_volume_bytes", "price_usd")  # measures that the store keeps as columns
+_HOURS = [f"%Y-%m-%d{between}%H{rest}" for rest in (":%M:%S", ":%M", "") for between in ("-", " ", "T")]
+
+
+@dataclass
+class Statement:
+    """SQL and the values of its `$name` parameters."""
+
+    sql: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+def stat_column(question: Question) -> str:
+    """The column of `buckets` that holds what `question` asks for."""
+    if question.stat == "count":
+        return "request_count"
+    if question.stat == "volume":
+        return "total_data_volume_bytes"
+    if question.stat == "error_rate":
+        return "error_rate"
+    return f"{_prefix(question)}_{question.stat}"
+
+
+def buckets(question: Question, window: Window, first: datetime) -> Statement:
+    """One row per bucket of the window, from the bucket of the source's `first` span on, gaps included.
+
+    Columns: `source, measure, unit`, with `by` also `group` (text; null for records without it; the `MAX_GROUPS`
+    groups with the most records), `bucket` (naive UTC, start), `complete` (it ended by the window's end),
+    `request_count`, `latency_avg, _min, _max, _std` (sample)`, _p50, _p90, _p95, _p99` (linear) in the measure's unit
+    (`value_*` for a measure that is no latency), `error_rate` (0 to 1), `total_data_volume_bytes`, `price_usd_avg`,
+    `rolling_latency_avg` (or `rolling_value_avg`) and `rolling_error_rate`: plain means of the up to 3 buckets up to
+    this one that have records. A gap has count and volume 0 and the rest null. Ordered by group, bucket.
+    """
+    width = bucket_width(question.granularity)
+    start = max(bucket_start(window.start, question.granularity), bucket_start(first, question.granularity))
+    lead_in = start - 2 * width  # so that rolling means do not depend on where the range begins
+    chosen = _chosen(question, Window(lead_in, window.end))
+    prefix = _prefix(question)
+    by = question.by is not None
+    largest = 'SELECT NULL::VARCHAR AS "group"'
+    if by:
+        largest = f'SELECT "group" FROM chosen GROUP BY "group" ORDER BY count(*) DESC, "group" LIMIT {MAX_GROUPS}'
+    sql = f"""
+WITH chosen AS ({chosen.sql}),
+largest AS ({largest}),
+aggregated AS (
+    SELECT date_trunc('{_unit(question)}', timestamp) AS bucket, "group", count(*) AS request_count,
+        avg(value) AS value_avg, min(value) AS value_min, max(value) AS value_max, stddev_samp(value) AS value_std,
+        quantile_cont(value, [0.5, 0.9, 0.95, 0.99]) AS percentiles,
+        avg(failed::INTEGER) AS error_rate, sum(data_volume_bytes) AS volume, avg(price_usd) AS price_usd_avg
+    FROM chosen GROUP BY ALL
+),
+grid AS (
+    SELECT bucket, "group"
+    FROM (SELECT unnest(generate_series($lead_in, $last, INTERVAL 1 {_unit(question)})) AS bucket), largest
+),
+filled AS (
+    SELECT grid.bucket, grid."group", aggregated.* EXCLUDE (bucket, "group"),
+        avg(value_avg) OVER recent AS rolling_value, avg(error_rate) OVER recent AS rolling_error
+    FROM grid LEFT JOIN aggregated
+        ON grid.bucket = aggregated.bucket AND grid."group" IS NOT DISTINCT FROM aggregated."group"
+    WINDOW recent AS (PARTITION BY grid."group" ORDER BY grid.bucket ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)
+)
+SELECT $source AS source, $measure AS measure, $unit AS unit, {'"group",' if by else ""}
+    bucket, bucket <= $end - INTERVAL 1 {_unit(question)} AS complete, coalesce(request_count, 0) AS request_count,
+    value_avg AS {prefix}_avg, value_min AS {prefix}_min, value_max AS {prefix}_max, value_std AS {prefix}_std,
+    percentiles[1] AS {prefix}_p50, percentiles[2] AS {prefix}_p90, percentiles[3] AS {prefix}_p95,
+    percentiles[4] AS {prefix}_p99,
+    error_rate, coalesce(volume, 0) AS total_data_volume_bytes, price_usd_avg,
+    CASE WHEN request_count > 0 THEN rolling_value END AS rolling_{prefix}_avg,
+    CASE WHEN request_count > 0 THEN rolling_error END AS rolling_error_rate
+FROM filled WHERE bucket >= $start ORDER BY {'"group" NULLS LAST,' if by else ""} bucket"""
+    last = bucket_start(window.end - timedelta(microseconds=1), question.granularity)
+    own = {
+        "lead_in": lead_in,
+        "start": start,
+        "last": last,
+        "measure": question.measure,
+        "unit": unit(question.measure),
+    }
+    return Statement(sql, chosen.params | own)
+
+
+def history(question: Question, end: datetime) -> Statement:
+    """What a forecast is fitted to: the complete hours of the 60 days before `end`, for either granularity.
+
+    Columns: `group` (null without `by`), `ds` (naive UTC hour), `y` (the stat, float). Hours without records are
+    absent, except for `count` and `volume`, where they are 0 from the group's first hour to its last.
+    Ordered by the group's number of records, largest first, then `ds`.
+    """
+    last = bucket_start(end, "hourly")
+    chosen = _chosen(question, Window(last - HISTORY, last))
+    sql = f"""
+WITH chosen AS ({chosen.sql}),
+largest AS (
+    SELECT "group", count(*) AS records, date_trunc('hour', min(timestamp)) AS first,
+        date_trunc('hour', max(timestamp)) AS last
+    FROM chosen GROUP BY "group" ORDER BY records DESC, "group" LIMIT {MAX_GROUPS}
+),
+aggregated AS (
+    SELECT date_trunc('hour', timestamp) AS ds, "group", {_stat(question.stat)}::DOUBLE AS y FROM chosen GROUP BY ALL
+)
+"""
+    if question.stat in ("count", "volume"):
+        sql += """SELECT grid."group", grid.ds, coalesce(y, 0) AS y
+FROM (SELECT "group", records, unnest(generate_series(first, last, INTERVAL 1 HOUR)) AS ds FROM largest) AS grid
+LEFT JOIN aggregated ON grid.ds = aggregated.ds AND grid."group" IS NOT DISTINCT FROM aggregated."group"
+ORDER BY records DESC, grid."group", grid.ds"""
+    else:
+        sql += """SELECT aggregated."group", ds, y
+FROM aggregated JOIN largest ON largest."group" IS NOT DISTINCT FROM aggregated."group"
+ORDER BY records DESC, aggregated."group", ds"""
+    return Statement(sql, chosen.params)
+
+
+def left_out(history: pd.DataFrame, exclude: Iterable[tuple[datetime, datetime]]) -> pd.DataFrame:
+    """`history` (`ds`, `y`) with `y` null in each hour that an excluded range touches."""
+    out = np.zeros(len(history), dtype=bool)
+    for start, end in exclude:
+        out |= (history["ds"] > start - timedelta(hours=1)) & (history["ds"] < end)
+    return history.assign(y=history["y"].mask(out))
+
+
+def groups(question: Question, key: str, window: Window) -> Statement:
+    """The window's records by the value of `key` (`service`, `name` or an annotation).
+
+    Columns: `group`, `request_count`, `avg`, `p95` (the measure's unit), `error_rate`; largest first.
+    """
+    chosen = _chosen(question, window, key)
+    return Statement(
+        f"""WITH chosen AS ({chosen.sql})
+SELECT "group", count(*) AS request_count, avg(value) AS avg, quantile_cont(value, 0.95) AS p95,
+    avg(failed::INTEGER) AS error_rate
+FROM chosen GROUP BY ALL ORDER BY request_count DESC, "group" LIMIT {MAX_GROUPS}""",
+        chosen.params,
+    )
+
+
+def records(question: Question, window: Window, limit: int | None = None) -> Statement:
+    """The records of the window; with `limit` the newest so many. Oldest first.
+
+    Columns: `source, measure, unit, trace_id, span_id, service, name, timestamp` (naive UTC)`, hour_str` (naive UTC;
+    null where the annotation is no hour)`, latency_ms, data_volume_bytes, price_usd, flag, shard_id, error` (bool)`,
+    annotations` (JSON text, each value in the type it was sent).
+    """
+    where, params = _where(question, window)
+    newest = "" if limit is None else f"ORDER BY timestamp DESC LIMIT {int(limit)}"
+    return Statement(
+        f"""SELECT source, $measure AS measure, $unit AS unit, trace_id, span_id, service, name, timestamp,
+    try_strptime(texts['hour_str'], {_HOURS}) AS hour_str, latency_ms, data_volume_bytes, price_usd,
+    {_ANNOTATION.format(key="'flag'")} AS flag, {_ANNOTATION.format(key="'shard_id'")} AS shard_id, failed AS error,
+    json_merge_patch(to_json(numbers), to_json(booleans), to_json(texts))::VARCHAR AS annotations
+FROM (SELECT * FROM records WHERE {where} {newest}) ORDER BY timestamp, trace_id, span_id""",
+        params | {"measure": question.measure, "unit": unit(question.measure)},
+    )
+
+
+def prices(window: Window) -> Statement:
+    """The price history of the window: `time` (naive UTC), `price_usd`, `exchange`, `kind`; oldest first."""
+    return Statement(
+        """SELECT time, price_usd, exchange, kind FROM prices WHERE time >= $start AND time < $end
+ORDER BY time, exchange, kind""",
+        {"start": window.start, "end": window.end},
+    )
+
+
+def services(source: str) -> Statement:
+    """The services of a source: `service`, by name."""
+    return Statement(
+        "SELECT DISTINCT service FROM spans WHERE source = $source AND service IS NOT NULL ORDER BY service",
+        {"source": source},
+    )
+
+
+def annotation_keys(source: str, newest: int = 100_000) -> Statement:
+    """The annotation keys in the `newest` records of a source: `key`, `numeric` (it can be measured), by name."""
+    return Statement(
+        f"""WITH recent AS (
+    SELECT numbers, texts, booleans FROM records WHERE source = $source AND annotated
+    ORDER BY timestamp DESC LIMIT {int(newest)}
+)
+SELECT key, bool_or(numeric) AS numeric FROM (
+    SELECT unnest(map_keys(numbers)) AS key, true AS numeric FROM recent UNION ALL
+    SELECT unnest(map_keys(texts)), false FROM recent UNION ALL
+    SELECT unnest(map_keys(booleans)), false FROM recent
+) GROUP BY key ORDER BY key""",
+        {"source": source},
+    )
+
+
+def _prefix(question: Question) -> str:
+    return "latency" if is_latency(question.measure) else "value"
+
+
+def _unit(question: Question) -> str:
+    return "hour" if question.granularity == "hourly" else "day"
+
+
+def _chosen(question: Question, window: Window, key: str | None = None) -> Statement:
+    """Rows `timestamp, value, group, failed, data_volume_bytes, price_usd`: the records that the question is about."""
+    where, params = _where(question, window)
+    by = key or question.by
+    if question.measure in _COLUMNS:
+        value = question.measure
+    else:
+        value, params["measure_key"] = "numbers[$measure_key]", question.measure
+    if by is None:
+        group = "NULL::VARCHAR"
+    elif by in ("service", "name"):
+        group = by
+    else:
+        group, params["by_key"] = _ANNOTATION.format(key="$by_key"), by
+    return Statement(
+        f"""SELECT timestamp, {value} AS value, {group} AS "group", failed, data_volume_bytes, price_usd
+    FROM records WHERE {where}""",
+        params,
+    )
+
+
+def _where(question: Question, window: Window) -> tuple[str, dict[str, Any]]:
+    chosen = "kind = 'segment'" if question.scope == "segments" else "annotated"
+    where = f"source = $source AND timestamp >= $from AND timestamp < $end AND {chosen}"
+    params: dict[str, Any] = {"source": question.source, "from": window.start, "end": window.end}
+    if question.service is not None:
+        where, params["service"] = f"{where} AND service = $service", question.service
+    return where, params
+
+
+def _stat(stat: str) -> str:
+    aggregates = {"avg": "avg(value)", "count": "count(*)", "volume": "coalesce(sum(data_volume_bytes), 0)"}
+    aggregates["error_rate"] = "avg(failed::INTEGER)"
+    return aggregates.get(stat) or f"quantile_cont(value, {int(stat[1:]) / 100})"
