@@ -1,0 +1,197 @@
+"""What a chart says besides its marks: the legend as a line of coloured words, and the text for who does not see it."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from core.question import Window
+from core.view.charts import past_of, shown, whole
+from core.view.sentences import Crossing
+from core.view.text import NBSP, Terms, amount, between, chance, count, date, exactly, safe, spread, zone_name
+
+__all__ = [
+    "alt_anomalies",
+    "alt_chances",
+    "alt_dots",
+    "alt_latency_under_price",
+    "alt_main",
+    "alt_price",
+    "alt_small",
+    "alt_strip",
+    "legend",
+    "main_parts",
+]
+
+_PARTS = {  # the name of a part, and its mark and words in Markdown; {} is filled in by `legend`
+    "observed": "**━** observed",
+    "running": "○ {bucket} still running",
+    "forecast": ":blue[**━** forecast]",
+    "interval": ":blue-background[{interval} % interval]",
+    "threshold": ":orange[**╌** threshold]",
+    "crossing": ":violet-background[first crossing, 8 in 10]",
+    "unusual": ":violet[**○** unusual]",
+    "anomaly": ":violet-background[above or unusual]",
+    "record": "● one trace",
+    "failed": ":red[▲ failed]",
+    "price": ":green[**━** price]",
+    "high": ":green[● flag high]",
+    "extreme": ":green[◆ flag extreme]",
+    "latency": "**━** observed latency",
+}
+_EM_SPACE = "\u2003"
+
+
+def legend(parts: Iterable[str], terms: Terms) -> str:
+    """The line of Markdown under a chart: the named parts in the given order, and the zone of its times.
+
+    Parts: `observed running forecast interval threshold crossing unusual anomaly record failed price high extreme
+    latency`. Each part keeps together where the line wraps.
+    """
+    bucket = "hour" if terms.granularity == "hourly" else "day"
+    zone = zone_name(terms.shown_zone, terms.end)
+    words = [_PARTS[part].format(bucket=bucket, interval=terms.interval) for part in parts]
+    words.append(f":gray[{'times' if terms.granularity == 'hourly' else 'days'} in {safe(zone)}]")
+    return f":small[{f'{_EM_SPACE} '.join(word.replace(' ', NBSP) for word in words)}]"
+
+
+def main_parts(
+    terms: Terms,
+    history: pd.DataFrame,
+    forecast: pd.DataFrame,
+    crossing: Crossing,
+    *,
+    value: str,
+    unusual: pd.DataFrame | None = None,
+) -> list[str]:
+    """The parts that `charts.main` of the same arguments has, for `legend`."""
+    past = past_of(history, value, shown(terms, history, forecast))
+    there = {
+        "observed": True,
+        "running": past.loc[~past["complete"], "y"].notna().any(),
+        "forecast": forecast["yhat"].notna().any(),
+        "interval": forecast["yhat_lower"].notna().any(),
+        "threshold": True,
+        "crossing": crossing.earliest is not None,
+        "unusual": unusual is not None and unusual["kind"].ne("predicted").any(),
+    }
+    return [part for part, is_there in there.items() if is_there]
+
+
+# Alt texts
+
+
+def alt_main(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, crossing: Crossing, *, value: str) -> str:
+    """`Mean latency, Mon 23 to Wed 25 Nov, UTC. Observed 65 to 117 ms. Forecast 95 to 144 ms, …`."""
+    window = shown(terms, history, forecast)
+    parts = [
+        _of(terms.name, window, terms),
+        _range("Observed", past_of(history, value, window)["y"], terms.unit),
+        _ahead(terms, forecast),
+        _threshold(terms, crossing),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def alt_strip(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, *, value: str) -> str:
+    """The whole range and what of it the chart above shows."""
+    window = whole(terms, history, forecast)
+    seen = _range("Observed", past_of(history, value, window)["y"], terms.unit)
+    return f"{_of(f'{terms.name} over the whole range', window, terms)} {seen} Shaded: what the chart above shows."
+
+
+def alt_chances(terms: Terms, forecast: pd.DataFrame) -> str:
+    """The highest chance of a bucket, and which bucket that is."""
+    title = f"Chance of each {_bucket(terms)} to be above {exactly(terms.threshold, terms.unit)}."
+    known = forecast.dropna(subset=["p_above"])
+    if known.empty:
+        return f"{title} None can be said yet."
+    top = known.loc[known["p_above"].idxmax()]
+    first, _ = between(top["ds"], top["ds"], terms, granularity=terms.granularity)
+    return f"{title} Highest: {chance(top['p_above'])}, {first} {zone_name(terms.shown_zone, top['ds'])}."
+
+
+def alt_dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str) -> str:
+    """How many records, how many failed, and their values."""
+    failed = int(records["failed"].astype(bool).sum())
+    seen = _range("Observed", records[value], terms.unit)
+    line = f"Threshold {exactly(terms.threshold, terms.unit)}."
+    return f"{_of(terms.name, window, terms)} {count(len(records), 'trace')}, {count(failed)} failed. {seen} {line}"
+
+
+def alt_anomalies(
+    terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, found: pd.DataFrame, *, value: str
+) -> str:
+    """`alt_main` over the whole range, and how many anomalies are marked."""
+    window = whole(terms, history, forecast)
+    ahead = int((found["kind"] == "predicted").sum())
+    parts = [
+        _of(terms.name, window, terms),
+        _range("Observed", past_of(history, value, window)["y"], terms.unit),
+        _ahead(terms, forecast),
+        f"Threshold {exactly(terms.threshold, terms.unit)}.",
+        f"{ahead} predicted, {len(found) - ahead} observed anomalies.",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def alt_price(terms: Terms, prices: pd.DataFrame, window: Window) -> str:
+    """From and to, lowest and highest."""
+    if prices.empty:
+        return f"{_of('Price of a Bitcoin', window, terms)} No prices yet."
+    first, last = (amount(prices["price_usd"].iloc[at], "USD") for at in (0, -1))
+    return (
+        f"{_of('Price of a Bitcoin', window, terms)} From {first} to {last}, "
+        f"between {spread(prices['price_usd'].min(), prices['price_usd'].max(), 'USD')}."
+    )
+
+
+def alt_latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, value: str) -> str:
+    """What was observed in the window of the price above."""
+    seen = _range("Observed", past_of(history, value, window)["y"], terms.unit)
+    return f"{_of(terms.name, window, terms)} {seen} Threshold {exactly(terms.threshold, terms.unit)}."
+
+
+def alt_small(
+    terms: Terms, group: str, history: pd.DataFrame, forecast: pd.DataFrame, crossing: Crossing, *, value: str
+) -> str:
+    """`alt_main` of one group."""
+    return f"{group}: {alt_main(terms, history, forecast, crossing, value=value)}"
+
+
+def _of(name: str, window: Window, terms: Terms) -> str:
+    """`Mean latency, Mon 23 to Wed 25 Nov, UTC.`"""
+    first, last = date(window.start, terms.shown_zone), date(window.end, terms.shown_zone)
+    same_month = first.rpartition(" ")[2] == last.rpartition(" ")[2]
+    days = last if first == last else f"{first.rpartition(' ')[0] if same_month else first} to {last}"
+    return f"{name}, {days}, {zone_name(terms.shown_zone, window.end)}."
+
+
+def _range(what: str, numbers: pd.Series, unit: str) -> str:
+    known = numbers.dropna()
+    return f"{what} {spread(known.min(), known.max(), unit)}." if len(known) else f"{what} nothing."
+
+
+def _ahead(terms: Terms, forecast: pd.DataFrame) -> str:
+    known = forecast.dropna(subset=["yhat"])
+    if known.empty:
+        return "No forecast."
+    said = f"Forecast {spread(known['yhat'].min(), known['yhat'].max(), terms.unit)}"
+    if known["yhat_lower"].notna().any():
+        bounds = spread(known["yhat_lower"].min(), known["yhat_upper"].max(), terms.unit)
+        said += f", {terms.interval}{NBSP}% interval {bounds}"
+    return f"{said}."
+
+
+def _threshold(terms: Terms, crossing: Crossing) -> str:
+    line = f"Threshold {exactly(terms.threshold, terms.unit)}"
+    if crossing.probability is None:
+        return f"{line}."
+    line += f", {chance(crossing.probability)} likely crossed"
+    if crossing.earliest is None or crossing.latest is None:
+        return f"{line}."
+    first, last = between(crossing.earliest, crossing.latest, terms, granularity=terms.granularity)
+    return f"{line}, first between {first} and {last}."
+
+
+def _bucket(terms: Terms) -> str:
+    return "hour" if terms.granularity == "hourly" else "day"

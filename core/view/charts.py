@@ -1,0 +1,331 @@
+"""One function per chart: frames in (naive UTC), an Altair chart of fixed height out, its layers back to front.
+
+Ink for what happened, blue for what is said to come, amber for the threshold, magenta for what to look at. `history` is
+what `queries.metrics` answers with (`bucket`, `complete` and the column named by `value`; a gap is null), `forecast`
+what `queries.forecast` does (`ds, yhat, yhat_lower, yhat_upper, p_above`), both of one group and ordered by time.
+Stack charts in `st.container(gap=None)`; give each a `key` and, as `alt`, what `core.view.captions` says of it.
+"""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+import altair as alt
+import pandas as pd
+
+from core.question import Window, bucket_end, bucket_start
+from core.view.axis import GREY, LEFT, Values, drawn, frame, meaning, values, x
+from core.view.cells import Row, cells, forecast_rows, history_rows, moment
+from core.view.layers import (
+    Y,
+    first_crossing,
+    heading,
+    history_line,
+    instants,
+    now_rule,
+    once,
+    prediction,
+    rings,
+    running_bucket,
+    span,
+    threshold_line,
+)
+from core.view.sentences import Crossing
+from core.view.text import NBSP, Terms, amount, clock, date, zone_name
+
+__all__ = [
+    "Small",
+    "anomalies",
+    "chances",
+    "dots",
+    "latency_under_price",
+    "main",
+    "past_of",
+    "price",
+    "shown",
+    "small_multiples",
+    "strip",
+    "whole",
+]
+
+_FLAGS = {"high": "circle", "extreme": "diamond"}
+
+
+class Small(NamedTuple):
+    """One of the small charts of a split: its group, the group's chance of crossing, and the chart."""
+
+    group: str
+    probability: float | None
+    chart: alt.LayerChart
+
+
+# Which part of time, and what is in it
+
+
+def shown(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Window:
+    """What `main` and `chances` show: the last two horizons (24 buckets at least) of the range, and the horizon."""
+    now = bucket_start(terms.end, terms.granularity)
+    start = now - max(2 * terms.horizon, 24) * terms.width
+    if len(history):
+        start = max(start, min(history["bucket"].iloc[0].to_pydatetime(), now - terms.width))
+    return Window(start, terms.until if len(forecast) else bucket_end(terms.end, terms.granularity))
+
+
+def whole(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Window:
+    """What `strip` and `anomalies` show: all of `history`, and the horizon."""
+    start, end = shown(terms, history, forecast)
+    return Window(min(start, history["bucket"].iloc[0].to_pydatetime()) if len(history) else start, end)
+
+
+def past_of(history: pd.DataFrame, value: str, window: Window) -> pd.DataFrame:
+    """The buckets inside `window` as the layers take them: `t` (aware), `y`, `complete`."""
+    inside = history[(history["bucket"] >= window.start) & (history["bucket"] < window.end)].reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "t": instants(inside["bucket"]),
+            "y": inside[value].astype(float),
+            "complete": inside["complete"].astype(bool),
+        }
+    )
+
+
+# Charts
+
+
+def main(
+    terms: Terms,
+    history: pd.DataFrame,
+    forecast: pd.DataFrame,
+    crossing: Crossing,
+    *,
+    value: str,
+    unusual: pd.DataFrame | None = None,
+    height: int = 300,
+) -> alt.LayerChart:
+    """History, interval, forecast, threshold and where it is crossed. `unusual`: of `queries.anomalies`, ringed."""
+    window = shown(terms, history, forecast)
+    past = past_of(history, value, window)
+    axis = _values(terms, past, forecast)
+    return drawn(
+        [
+            *frame(window, terms.shown_zone, axis),
+            *first_crossing(terms, crossing),
+            *prediction(terms, past, forecast),
+            *history_line(past),
+            *running_bucket(past),
+            *threshold_line(terms, axis),
+            *now_rule(terms, window),
+            *rings(past, unusual),
+            *cells(history_rows(terms, past) + forecast_rows(terms, forecast, past), terms.width),
+        ],
+        height,
+    )
+
+
+def strip(
+    terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, *, value: str, name: str
+) -> alt.LayerChart | None:
+    """The whole range in 84 px, what `main` shows of it shaded, the range's `name` at its left.
+
+    None where `main` shows it all.
+    """
+    part, window = shown(terms, history, forecast), whole(terms, history, forecast)
+    if window == part:
+        return None
+    past = past_of(history, value, window)
+    axis = values(past["y"].to_list(), terms.unit, "", threshold=terms.threshold)._replace(labels={}, title="")
+    shade = alt.Chart(span(part.start, part.end)).mark_rect(opacity=0.1)
+    label = alt.Chart(once()).mark_text(align="left", baseline="middle", fontSize=12, color=GREY)
+    return drawn(
+        [
+            *frame(window, terms.shown_zone, axis),
+            shade.encode(x=x(), x2="end", color=meaning("forecast")),
+            *history_line(past, width=1),
+            *threshold_line(terms, axis, labelled=False),
+            label.encode(x=alt.value(-LEFT), y=alt.value(alt.ExprRef("height / 2")), text=alt.value(name)),
+        ],
+        84,
+    )
+
+
+def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> alt.LayerChart:
+    """The chance of each bucket ahead to be above the threshold, 104 px, on the time axis of `main` above it."""
+    bucket = "hour" if terms.granularity == "hourly" else "day"
+    title = f"Chance that the {bucket} is above the threshold"
+    axis = Values(0, 1, 0.5, {0: f"0{NBSP}%", 1: f"50{NBSP}%", 2: f"100{NBSP}%"}, title)
+    ahead = forecast[["p_above"]].astype(float).reset_index(drop=True).assign(t=instants(forecast["ds"]))
+    ahead = ahead.assign(end=ahead["t"] + terms.width).dropna()
+    bars = alt.Chart(ahead).mark_rect(opacity=0.75, x2Offset=-1)
+    height = alt.Y("p_above:Q", title=None)
+    return drawn(
+        [
+            *frame(shown(terms, history, forecast), terms.shown_zone, axis, labels=False),
+            bars.encode(x=x(), x2="end", y=height, y2=alt.datum(0), color=meaning("attention")),
+            *cells(forecast_rows(terms, forecast), terms.width, shift=terms.width / 2),
+        ],
+        104,
+        above=14,
+    )
+
+
+def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, height: int = 300) -> alt.LayerChart:
+    """Each record as a dot before a thin line, the failed ones as red triangles, the last five of them named.
+
+    `records`: `timestamp`, `failed`, `service` and the column named by `value`, in the unit of `terms`; those without a
+    value are left out. The dots are smaller where there are many.
+    """
+    points = pd.DataFrame(
+        {
+            "t": instants(records["timestamp"]),
+            "y": records[value].astype(float).reset_index(drop=True),
+            "failed": records["failed"].astype(bool).reset_index(drop=True),
+            "service": records["service"].fillna("").astype(str).reset_index(drop=True),
+        }
+    )
+    points = points.dropna(subset=["y"]).sort_values("t", kind="stable")
+    axis = values(points["y"].to_list(), terms.unit, terms.name, threshold=terms.threshold)
+    naive = points["t"].dt.tz_localize(None)
+    points["says_time"] = [
+        f"{date(time, terms.zone)} {clock(time, terms.zone, seconds=True)} {zone_name(terms.zone, time)}"
+        for time in naive
+    ]
+    points["says_value"] = [amount(y, terms.unit) for y in points["y"]]
+    size = 60 if len(points) <= 200 else 25 if len(points) <= 1000 else 9
+    tips = [
+        alt.Tooltip("says_time:N", title="Time"),
+        alt.Tooltip("says_value:N", title="Observed"),
+        alt.Tooltip("service:N", title="Service"),
+    ]
+    good, failed = points[~points["failed"]], points[points["failed"]]
+    through = alt.Chart(points[["t", "y"]]).mark_line(strokeWidth=1, opacity=0.35)
+    dot = alt.Chart(good).mark_point(filled=True, opacity=1 if len(points) <= 1000 else 0.6, size=size)
+    triangle = alt.Chart(failed).mark_point(shape="triangle-up", filled=True, opacity=1, size=max(size, 40))
+    word = alt.Chart(failed.tail(5)).mark_text(align="left", baseline="middle", dx=7, fontSize=12)
+    return drawn(
+        [
+            *frame(window, terms.zone, axis),
+            through.encode(x=x(), y=Y, color=meaning("history")),
+            dot.encode(x=x(), y=Y, color=meaning("history"), tooltip=tips),
+            *threshold_line(terms, axis),
+            triangle.encode(x=x(), y=Y, color=meaning("fault"), tooltip=tips),
+            word.encode(x=x(), y=Y, text=alt.value("failed"), color=meaning("fault")),
+        ],
+        height,
+    )
+
+
+def anomalies(
+    terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, found: pd.DataFrame, *, value: str, height: int = 300
+) -> alt.LayerChart:
+    """The whole range and the horizon; each of `found` (of `queries.anomalies`) is a band, its worst bucket ringed."""
+    window = whole(terms, history, forecast)
+    past = past_of(history, value, window)
+    axis = _values(terms, past, forecast)
+    bands = alt.Chart(pd.DataFrame({"t": instants(found["start"]), "end": instants(found["end"])}))
+    return drawn(
+        [
+            *frame(window, terms.shown_zone, axis),
+            bands.mark_rect(opacity=0.13).encode(x=x(), x2="end", color=meaning("attention")),
+            *prediction(terms, past, forecast),
+            *history_line(past, width=1.25),
+            *threshold_line(terms, axis),
+            *now_rule(terms, window),
+            *rings(past, found),
+            *cells(history_rows(terms, past, found) + forecast_rows(terms, forecast, past), terms.width),
+        ],
+        height,
+    )
+
+
+def small_multiples(
+    terms: Terms,
+    histories: dict[str, pd.DataFrame],
+    forecasts: dict[str, pd.DataFrame],
+    crossings: dict[str, Crossing],
+    *,
+    value: str,
+) -> list[Small]:
+    """A chart of 170 px for each group of `histories`, likeliest to cross first, all on the same two axes."""
+    none = pd.DataFrame({"ds": [], "yhat": [], "yhat_lower": [], "yhat_upper": [], "p_above": []})
+    ahead = {group: forecasts.get(group, none) for group in histories}
+    windows = [shown(terms, histories[group], ahead[group]) for group in histories]
+    if not windows:
+        return []
+    window = Window(min(part.start for part in windows), max(part.end for part in windows))
+    pasts = {group: past_of(history, value, window) for group, history in histories.items()}
+    axis = _values(terms, pd.concat(pasts.values()), pd.concat(ahead.values()))._replace(title="")
+    small = []
+    for group, past in pasts.items():
+        crossing = crossings.get(group, Crossing())
+        layers = [
+            *frame(window, terms.shown_zone, axis),
+            *first_crossing(terms, crossing, labelled=False),
+            *prediction(terms, past, ahead[group]),
+            *history_line(past),
+            *running_bucket(past),
+            *threshold_line(terms, axis, labelled=False),
+            *heading(group, crossing.probability),
+            *cells(history_rows(terms, past) + forecast_rows(terms, ahead[group], past), terms.width),
+        ]
+        small.append(Small(group, crossing.probability, drawn(layers, 170)))
+    return sorted(small, key=lambda each: (-(each.probability or 0), each.group))
+
+
+def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Window) -> alt.LayerChart:
+    """The price over `window`, 270 px, with the records of flag `high` and `extreme` as shapes on it.
+
+    `prices`: `time, price_usd`, ordered; the line is broken where two are more than two hours apart. `flagged`:
+    `timestamp, price_usd, flag`; other flags are left out.
+    """
+    line = pd.DataFrame({"t": instants(prices["time"]), "y": prices["price_usd"].astype(float).reset_index(drop=True)})
+    bin_ = max((window.end - window.start) / 2000, timedelta(minutes=1))  # more than a line can show
+    line = line.groupby((line["t"] - line["t"].min()) // bin_, as_index=False).last()
+    late = line["t"].diff() > timedelta(hours=2)
+    breaks = line[late].assign(t=line["t"] - timedelta(milliseconds=1), y=None)
+    unbroken = pd.concat([line, breaks]).astype({"y": float}).sort_values("t")
+    axis = values(line["y"].to_list(), "USD", "Price", zero=False)
+    rows = [
+        Row(time, {"Time": moment(time, terms, granularity="hourly"), "Price": amount(y, "USD")})
+        for time, y in zip(line["t"].dt.tz_localize(None), line["y"], strict=True)
+    ]
+    shapes = []
+    for flag, shape in _FLAGS.items():
+        some = flagged[flagged["flag"] == flag]
+        marks = pd.DataFrame({"t": instants(some["timestamp"]), "y": some["price_usd"].astype(float).to_list()})
+        layer = alt.Chart(marks).mark_point(shape=shape, filled=True, opacity=1, size=60)
+        shapes.append(layer.encode(x=x(), y=Y, color=meaning("price")))
+    return drawn(
+        [
+            *frame(window, terms.zone, axis),
+            alt.Chart(unbroken).mark_line(strokeWidth=2, strokeJoin="round").encode(x=x(), y=Y, color=meaning("price")),
+            *shapes,
+            *cells(rows, max(bin_, _usual_step(line["t"]))),
+        ],
+        270,
+    )
+
+
+def latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, value: str) -> alt.LayerChart:
+    """The history on the time axis of `price` above it, 190 px."""
+    past = past_of(history, value, window)
+    axis = values(past["y"].to_list(), terms.unit, terms.name, threshold=terms.threshold)
+    return drawn(
+        [
+            *frame(window, terms.zone, axis),
+            *history_line(past),
+            *running_bucket(past),
+            *threshold_line(terms, axis),
+            *cells(history_rows(terms, past), terms.width),
+        ],
+        190,
+    )
+
+
+def _values(terms: Terms, past: pd.DataFrame, forecast: pd.DataFrame) -> Values:
+    ahead = forecast["yhat_upper"].fillna(forecast["yhat"]).astype(float)
+    return values([*past["y"], *ahead], terms.unit, terms.name, threshold=terms.threshold)
+
+
+def _usual_step(moments: pd.Series) -> timedelta:
+    """The middle distance between two of them, at most an hour."""
+    step = moments.diff().median()
+    return timedelta(hours=1) if pd.isna(step) else min(step.to_pytimedelta(), timedelta(hours=1))

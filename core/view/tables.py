@@ -1,0 +1,186 @@
+"""Frames as tables: for each the columns to show, in their order, with units in the heads and numbers as numbers.
+
+Each function answers with a `Table`; the page shows it with `st.dataframe(table.frame, column_config=table.columns,
+placeholder=NOTHING, hide_index=True, alt=table.alt)`. Texts need no escape there: a table shows them as they are.
+"""
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.view.text import NBSP, Terms, amount, between, chance, count, exactly, spread, when, zone_name
+
+__all__ = ["Table", "ahead", "by_flag", "found", "look_at_first", "refused", "sources"]
+
+_MOMENT = "ddd D MMM, HH:mm"
+
+
+class Table(NamedTuple):
+    """What `st.dataframe` is called with."""
+
+    frame: pd.DataFrame
+    columns: dict[str, Any]
+    alt: str
+
+
+def ahead(terms: Terms, forecast: pd.DataFrame) -> Table:
+    """Hour by hour (or day by day): the middle value, the interval, the chance to be above the threshold."""
+    bucket, zone = ("Hour" if terms.granularity == "hourly" else "Day"), terms.shown_zone
+    above = f"Chance above {exactly(terms.threshold, terms.unit)}"
+    frame = pd.DataFrame(
+        {
+            "bucket": forecast["ds"].dt.tz_localize("UTC"),
+            "middle": _scaled(forecast["yhat"], terms.unit),
+            "low": _scaled(forecast["yhat_lower"], terms.unit),
+            "high": _scaled(forecast["yhat_upper"], terms.unit),
+            "chance": 100 * forecast["p_above"].astype(float),
+        }
+    )
+    level = f"{terms.interval}{NBSP}%"
+    columns = {
+        "bucket": st.column_config.DatetimeColumn(
+            f"{bucket} ({zone_name(zone, terms.end)})",
+            format=_MOMENT if terms.granularity == "hourly" else "ddd D MMM",
+            timezone=zone.key,
+        ),
+        "middle": _number("Forecast", terms.unit),
+        "low": _number(f"Low, {level}", terms.unit),
+        "high": _number(f"High, {level}", terms.unit),
+        "chance": st.column_config.ProgressColumn(above, format="%.0f %%", min_value=0, max_value=100, color="violet"),
+    }
+    return Table(frame, columns, f"{count(len(frame), bucket.lower())} ahead with forecast, interval and chance.")
+
+
+def found(terms: Terms, anomalies: pd.DataFrame) -> Table:
+    """The list of Anomalies, newest first; `anomalies` of `queries.anomalies`."""
+    rows = anomalies.sort_values("start", ascending=False, kind="stable")
+    frame = pd.DataFrame(
+        {
+            "what": [what(kind, terms) for kind in rows["kind"]],
+            "when": [during(start, end, terms) for start, end in zip(rows["start"], rows["end"], strict=True)],
+            "value": _scaled(rows["value"], terms.unit).to_list(),
+            "expected": [spread(low, high, terms.unit) for low, high in zip(rows["lower"], rows["upper"], strict=True)],
+            "chance": [chance(probability) for probability in rows["probability"]],
+        }
+    )
+    columns = {
+        "what": "What",
+        "when": f"When ({zone_name(terms.shown_zone, terms.end)})",
+        "value": _number("Worst", terms.unit),
+        "expected": "Expected",
+        "chance": "Chance",
+    }
+    return Table(frame, columns, f"{count(len(frame), 'anomaly', 'anomalies')}, newest first.")
+
+
+def look_at_first(terms: Terms, anomalies: pd.DataFrame, where: list[str], links: list[str], *, most: int = 5) -> Table:
+    """What Overview says to look at first: predicted, then the newest; `where` and `links` belong to its rows."""
+    chosen = anomalies.assign(where=where, link=links)
+    behind = (chosen["kind"] != "predicted").rename("behind")
+    order = chosen.assign(behind=behind).sort_values(["behind", "start"], ascending=[True, False], kind="stable")
+    rows = order.head(most)
+    frame = pd.DataFrame(
+        {
+            "what": [what(kind, terms) for kind in rows["kind"]],
+            "when": [during(start, end, terms) for start, end in zip(rows["start"], rows["end"], strict=True)],
+            "much": [_how_much(row, terms) for row in rows.itertuples()],
+            "where": rows["where"].to_list(),
+            "link": rows["link"].to_list(),
+        }
+    )
+    columns = {
+        "what": "What",
+        "when": f"When ({zone_name(terms.shown_zone, terms.end)})",
+        "much": "How much",
+        "where": "Where",
+        "link": st.column_config.LinkColumn("", display_text="Traces"),
+    }
+    return Table(frame, columns, f"{count(len(frame), 'thing')} to look at first.")
+
+
+def by_flag(groups: pd.DataFrame, unit: str, *, key: str = "Flag") -> Table:
+    """`queries.groups`: one row a value of an annotation; `group, request_count, avg, p95, error_rate`."""
+    frame = pd.DataFrame(
+        {
+            "group": groups["group"],
+            "count": groups["request_count"],
+            "avg": _scaled(groups["avg"], unit),
+            "p95": _scaled(groups["p95"], unit),
+            "failed": 100 * groups["error_rate"].astype(float),
+        }
+    )
+    columns = {
+        "group": key,
+        "count": st.column_config.NumberColumn("Traces", format="localized"),
+        "avg": _number("Mean", unit),
+        "p95": _number("p95", unit),
+        "failed": st.column_config.NumberColumn("Failed", format="%.1f %%"),
+    }
+    return Table(frame, columns, f"{count(len(frame), 'row')}: traces, mean, p95 and share failed by {key}.")
+
+
+def sources(rows: pd.DataFrame, terms: Terms) -> Table:
+    """`queries.sources`: what each source holds; `source, rows, oldest, newest`."""
+    zone = zone_name(terms.zone, terms.now)
+    frame = rows.assign(oldest=rows["oldest"].dt.tz_localize("UTC"), newest=rows["newest"].dt.tz_localize("UTC"))[
+        ["source", "rows", "oldest", "newest"]
+    ]
+    columns = {
+        "source": "Source",
+        "rows": st.column_config.NumberColumn("Spans", format="localized"),
+        "oldest": st.column_config.DatetimeColumn(f"From ({zone})", format=_MOMENT, timezone=terms.zone.key),
+        "newest": st.column_config.DatetimeColumn(f"To ({zone})", format=_MOMENT, timezone=terms.zone.key),
+    }
+    return Table(frame, columns, f"{count(len(frame), 'source')} with spans, from and to.")
+
+
+def refused(reasons: pd.DataFrame) -> Table:
+    """What was refused, dropped or left out, by reason; `source, outcome, reason, n, message`, the most first."""
+    frame = reasons.sort_values("n", ascending=False, kind="stable")[["source", "outcome", "reason", "n", "message"]]
+    columns = {
+        "source": "Source",
+        "outcome": "Outcome",
+        "reason": "Reason",
+        "n": st.column_config.NumberColumn("How many", format="localized"),
+        "message": "The last one",
+    }
+    return Table(frame, columns, f"{count(len(frame), 'reason')} with counts.")
+
+
+def what(kind: str, terms: Terms) -> str:
+    """An anomaly's kind in words."""
+    line = exactly(terms.threshold, terms.unit)
+    return {"predicted": f"Predicted to cross {line}", "observed_threshold": f"Above {line}"}.get(kind, "Unusual")
+
+
+def during(start: pd.Timestamp, end: pd.Timestamp, terms: Terms) -> str:
+    """`tomorrow 10:00 to 18:00`, of days `Thu 26 Nov to Sat 28 Nov`, the last day included."""
+    if terms.granularity == "daily":
+        last = end - terms.width
+        days = [when(day, terms, granularity="daily") for day in (start, last)]
+        return days[0] if days[0] == days[1] else " to ".join(days)
+    return " to ".join(between(start, end, terms))
+
+
+def _how_much(row: Any, terms: Terms) -> str:
+    if row.kind == "predicted":
+        return f"{amount(row.value, terms.unit)} in the middle case, {chance(row.probability)} likely"
+    if pd.isna(row.lower) or pd.isna(row.upper):
+        return amount(row.value, terms.unit)
+    return f"{amount(row.value, terms.unit)}, expected {spread(row.lower, row.upper, terms.unit)}"
+
+
+def _scaled(numbers: pd.Series, unit: str) -> pd.Series:
+    """Shares in per cent, bytes in kB, so that a head can name the unit and a column still sorts."""
+    factor = {"share": 100.0, "bytes": 0.001}.get(unit, 1.0)
+    return numbers.astype(float) * factor
+
+
+def _number(head: str, unit: str) -> Any:
+    if unit == "share":
+        return st.column_config.NumberColumn(head, format="%.1f %%")
+    if unit == "requests":
+        return st.column_config.NumberColumn(head, format="%,.0f")
+    name = {"bytes": "kB"}.get(unit, unit)
+    return st.column_config.NumberColumn(f"{head} ({name})" if name else head, format="%,.1f" if unit else "%,.3g")
