@@ -62,6 +62,7 @@ def found(terms: Terms, anomalies: pd.DataFrame) -> Table:
             "value": _scaled(rows["value"], terms.unit).to_list(),
             "expected": [spread(low, high, terms.unit) for low, high in zip(rows["lower"], rows["upper"], strict=True)],
             "chance": [chance(probability) for probability in rows["probability"]],
+            **_groups(rows),
         }
     )
     columns = {
@@ -70,31 +71,28 @@ def found(terms: Terms, anomalies: pd.DataFrame) -> Table:
         "value": _number("Worst", terms.unit),
         "expected": "Expected",
         "chance": "Chance",
+        "group": "Group",
     }
     return Table(frame, columns, f"{count(len(frame), 'anomaly', 'anomalies')}, newest first.")
 
 
-def look_at_first(terms: Terms, anomalies: pd.DataFrame, where: list[str], links: list[str], *, most: int = 5) -> Table:
-    """What Overview says to look at first: predicted, then the newest; `where` and `links` belong to its rows."""
-    chosen = anomalies.assign(where=where, link=links)
-    behind = (chosen["kind"] != "predicted").rename("behind")
-    order = chosen.assign(behind=behind).sort_values(["behind", "start"], ascending=[True, False], kind="stable")
-    rows = order.head(most)
+def look_at_first(terms: Terms, anomalies: pd.DataFrame, *, most: int = 5) -> Table:
+    """What Overview says to look at first: predicted, then the newest; `anomalies` of `queries.anomalies`."""
+    order = anomalies.assign(behind=anomalies["kind"] != "predicted")
+    rows = order.sort_values(["behind", "start"], ascending=[True, False], kind="stable").head(most)
     frame = pd.DataFrame(
         {
             "what": [what(kind, terms) for kind in rows["kind"]],
             "when": [during(start, end, terms) for start, end in zip(rows["start"], rows["end"], strict=True)],
             "much": [_how_much(row, terms) for row in rows.itertuples()],
-            "where": rows["where"].to_list(),
-            "link": rows["link"].to_list(),
+            **_groups(rows),
         }
     )
     columns = {
         "what": "What",
         "when": f"When ({zone_name(terms.shown_zone, terms.end)})",
         "much": "How much",
-        "where": "Where",
-        "link": st.column_config.LinkColumn("", display_text="Traces"),
+        "group": "Group",
     }
     return Table(frame, columns, f"{count(len(frame), 'thing')} to look at first.")
 
@@ -161,6 +159,11 @@ def during(start: pd.Timestamp, end: pd.Timestamp, terms: Terms) -> str:
         days = [when(day, terms, granularity="daily") for day in (start, last)]
         return days[0] if days[0] == days[1] else " to ".join(days)
     return " to ".join(between(start, end, terms))
+
+
+def _groups(rows: pd.DataFrame) -> dict[str, list[str | None]]:
+    """The column `group` of what is split, else none."""
+    return {"group": rows["group"].to_list()} if "group" in rows else {}
 
 
 def _how_much(row: Any, terms: Terms) -> str:
