@@ -23,6 +23,7 @@ __all__ = ["GREY", "LEFT", "MEANINGS", "Values", "aware", "drawn", "frame", "mea
 MEANINGS = ["history", "forecast", "threshold", "attention", "fault", "price", "marker"]  # = chartCategoricalColors
 GREY = alt.ExprRef("scale('color','marker')")
 LEFT = 44  # px for the labels of values, the same in all charts, so that stacked ones line up
+RIGHT = 6  # px for half a dot
 
 # A label past the plot's right edge would shrink it, and stacked charts would no longer line up.
 _RIGHT_AT_THE_END = {
@@ -145,6 +146,7 @@ def _time_axis(window: Window, zone: ZoneInfo, *, labels: bool) -> alt.Axis:
     named = {str(_milliseconds(place)): label for place, label in marks}
     return alt.Axis(
         values=[_instant(place) for place, _ in marks],
+        tickCount=2 * len(marks),  # Vega thins what is more than its own idea of enough
         labelExpr=f"({json.dumps(named)})[''+time(datum.value)]",
         labels=labels,
         ticks=labels,
@@ -252,6 +254,7 @@ def frame(window: Window, zone: ZoneInfo, axis: Values, *, labels: bool = True) 
     places = {str(index): label for index, label in axis.labels.items()}
     value_axis = alt.Axis(
         values=[index * axis.step for index in axis.labels],
+        tickCount=2 * len(axis.labels),
         labelExpr=f"({json.dumps(places)})[''+round(datum.value/{axis.step!r})]",
         minExtent=LEFT,
         maxExtent=LEFT,
@@ -273,18 +276,21 @@ def frame(window: Window, zone: ZoneInfo, axis: Values, *, labels: bool = True) 
             color=alt.Color("m:N", scale=alt.Scale(domain=MEANINGS), legend=None),
         )
     )
+    one = pd.DataFrame({"one": [1]})
+    # Keeps as much room at the right as a dot on the edge needs, so that all charts are equally wide.
+    edge = alt.Chart(one).mark_point(opacity=0, size=0).encode(x=alt.value(alt.ExprRef(f"width + {RIGHT}")))
     if not axis.title:
-        return [owner]
+        return [owner, edge]
     # A mark: the axis' own title is lost when layers without one are merged.
-    title = alt.Chart(pd.DataFrame({"one": [1]})).mark_text(align="left", baseline="bottom", fontSize=12, color=GREY)
-    return [owner, title.encode(x=alt.value(-LEFT), y=alt.value(-8), text=alt.value(axis.title))]
+    title = alt.Chart(one).mark_text(align="left", baseline="bottom", fontSize=12, color=GREY)
+    return [owner, edge, title.encode(x=alt.value(-LEFT), y=alt.value(-8), text=alt.value(axis.title))]
 
 
 def drawn(layers: Sequence[alt.Chart], height: int, *, above: int = 4) -> alt.LayerChart:
     """`layers`, back to front, as one chart of that height in px, axes and padding (`above` of it on top) included."""
     chart: alt.LayerChart = (
         alt.layer(*layers)
-        .properties(height=height, padding={"left": 0, "right": 4, "top": above, "bottom": 2})
+        .properties(height=height, padding={"left": 0, "right": 0, "top": above, "bottom": 2})
         .configure_view(stroke=None)
         .configure(aria=False)  # else a screen reader reads out every mark
         .configure_axis(aria=False)

@@ -62,10 +62,12 @@ def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: pd.DataFrame | Non
 
 
 def moment(time: datetime, terms: Terms, *, granularity: str | None = None) -> str:
-    """`Tue 24 Nov 13:00 UTC`; of days `Tue 24 Nov UTC`. The granularity is that of `terms` unless said."""
-    if (granularity or terms.granularity) == "daily":
+    """`Tue 24 Nov 13:00 UTC`; of days `Tue 24 Nov UTC`; of `seconds` `… 13:00:07 UTC`. That of `terms` unless said."""
+    fineness = granularity or terms.granularity
+    if fineness == "daily":
         return f"{date(time, ZoneInfo('UTC'))} UTC"
-    return f"{date(time, terms.zone)} {clock(time, terms.zone)} {zone_name(terms.zone, time)}"
+    hour = clock(time, terms.zone, seconds=fineness == "seconds")
+    return f"{date(time, terms.zone)} {hour} {zone_name(terms.zone, time)}"
 
 
 def cells(rows: Sequence[Row], width: timedelta, *, shift: timedelta = timedelta()) -> list[alt.Chart]:
@@ -86,7 +88,7 @@ def _layer(name: str, labels: tuple[str, ...], rows: list[Row], width: timedelta
     pointed = alt.selection_point(name=f"{name}_pointed", on="pointerover", clear="pointerout", empty=False)
     layer: alt.Chart = (
         alt.Chart(data, name=name)
-        .mark_rect()
+        .mark_rect(clip=True)
         .encode(
             x=x(),
             x2="end",

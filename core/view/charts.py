@@ -6,6 +6,7 @@ what `queries.forecast` does (`ds, yhat, yhat_lower, yhat_upper, p_above`), both
 Stack charts in `st.container(gap=None)`; give each a `key` and, as `alt`, what `core.view.captions` says of it.
 """
 
+import math
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from core.view.layers import (
     heading,
     history_line,
     instants,
+    named_failed,
     now_rule,
     once,
     prediction,
@@ -30,7 +32,7 @@ from core.view.layers import (
     threshold_line,
 )
 from core.view.sentences import Crossing
-from core.view.text import NBSP, Terms, amount, clock, date, zone_name
+from core.view.text import NBSP, NOTHING, Terms, amount
 
 __all__ = [
     "Small",
@@ -133,7 +135,7 @@ def strip(
         return None
     past = past_of(history, value, window)
     axis = values(past["y"].to_list(), terms.unit, "", threshold=terms.threshold)._replace(labels={}, title="")
-    shade = alt.Chart(span(part.start, part.end)).mark_rect(opacity=0.1)
+    shade = alt.Chart(span(part.start, part.end)).mark_rect(opacity=0.1, clip=True)
     label = alt.Chart(once()).mark_text(align="left", baseline="middle", fontSize=12, color=GREY)
     return drawn(
         [
@@ -154,7 +156,7 @@ def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> alt.
     axis = Values(0, 1, 0.5, {0: f"0{NBSP}%", 1: f"50{NBSP}%", 2: f"100{NBSP}%"}, title)
     ahead = forecast[["p_above"]].astype(float).reset_index(drop=True).assign(t=instants(forecast["ds"]))
     ahead = ahead.assign(end=ahead["t"] + terms.width).dropna()
-    bars = alt.Chart(ahead).mark_rect(opacity=0.75, x2Offset=-1)
+    bars = alt.Chart(ahead).mark_rect(opacity=0.75, x2Offset=-1, clip=True)
     height = alt.Y("p_above:Q", title=None)
     return drawn(
         [
@@ -168,38 +170,20 @@ def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> alt.
 
 
 def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, height: int = 300) -> alt.LayerChart:
-    """Each record as a dot before a thin line, the failed ones as red triangles, the last five of them named.
+    """Each record as a dot before a thin line, the failed ones as red triangles, up to five of them named.
 
-    `records`: `timestamp`, `failed`, `service` and the column named by `value`, in the unit of `terms`; those without a
-    value are left out. The dots are smaller where there are many.
+    `records`: `timestamp`, `failed`, `service` and the column named by `value`, in the unit of `terms`, whose `name` is
+    the title; those without a value are left out. Where there are many, the dots are smaller and there is no line.
     """
-    points = pd.DataFrame(
-        {
-            "t": instants(records["timestamp"]),
-            "y": records[value].astype(float).reset_index(drop=True),
-            "failed": records["failed"].astype(bool).reset_index(drop=True),
-            "service": records["service"].fillna("").astype(str).reset_index(drop=True),
-        }
-    )
-    points = points.dropna(subset=["y"]).sort_values("t", kind="stable")
+    points = _points(terms, records, value)
     axis = values(points["y"].to_list(), terms.unit, terms.name, threshold=terms.threshold)
-    naive = points["t"].dt.tz_localize(None)
-    points["says_time"] = [
-        f"{date(time, terms.zone)} {clock(time, terms.zone, seconds=True)} {zone_name(terms.zone, time)}"
-        for time in naive
-    ]
-    points["says_value"] = [amount(y, terms.unit) for y in points["y"]]
-    size = 60 if len(points) <= 200 else 25 if len(points) <= 1000 else 9
-    tips = [
-        alt.Tooltip("says_time:N", title="Time"),
-        alt.Tooltip("says_value:N", title="Observed"),
-        alt.Tooltip("service:N", title="Service"),
-    ]
-    good, failed = points[~points["failed"]], points[points["failed"]]
-    through = alt.Chart(points[["t", "y"]]).mark_line(strokeWidth=1, opacity=0.35)
-    dot = alt.Chart(good).mark_point(filled=True, opacity=1 if len(points) <= 1000 else 0.6, size=size)
+    many = len(points) > 500
+    size = 60 if len(points) <= 200 else 9 if many else 25
+    tips = [alt.Tooltip(f"{name.lower()}:N", title=name) for name in ("Time", "Observed", "Service")]
+    failed = points[points["failed"]]
+    through = alt.Chart(points.loc[[] if many else points.index, ["t", "y"]]).mark_line(strokeWidth=1, opacity=0.35)
+    dot = alt.Chart(points[~points["failed"]]).mark_point(filled=True, opacity=0.6 if many else 1, size=size)
     triangle = alt.Chart(failed).mark_point(shape="triangle-up", filled=True, opacity=1, size=max(size, 40))
-    word = alt.Chart(failed.tail(5)).mark_text(align="left", baseline="middle", dx=7, fontSize=12)
     return drawn(
         [
             *frame(window, terms.zone, axis),
@@ -207,7 +191,7 @@ def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, hei
             dot.encode(x=x(), y=Y, color=meaning("history"), tooltip=tips),
             *threshold_line(terms, axis),
             triangle.encode(x=x(), y=Y, color=meaning("fault"), tooltip=tips),
-            word.encode(x=x(), y=Y, text=alt.value("failed"), color=meaning("fault")),
+            *named_failed(failed, window),
         ],
         height,
     )
@@ -224,7 +208,7 @@ def anomalies(
     return drawn(
         [
             *frame(window, terms.shown_zone, axis),
-            bands.mark_rect(opacity=0.13).encode(x=x(), x2="end", color=meaning("attention")),
+            bands.mark_rect(opacity=0.13, clip=True).encode(x=x(), x2="end", color=meaning("attention")),
             *prediction(terms, past, forecast),
             *history_line(past, width=1.25),
             *threshold_line(terms, axis),
@@ -278,10 +262,10 @@ def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Win
     """
     line = pd.DataFrame({"t": instants(prices["time"]), "y": prices["price_usd"].astype(float).reset_index(drop=True)})
     bin_ = max((window.end - window.start) / 2000, timedelta(minutes=1))  # more than a line can show
-    line = line.groupby((line["t"] - line["t"].min()) // bin_, as_index=False).last()
-    late = line["t"].diff() > timedelta(hours=2)
-    breaks = line[late].assign(t=line["t"] - timedelta(milliseconds=1), y=None)
-    unbroken = pd.concat([line, breaks]).astype({"y": float}).sort_values("t")
+    line = line.groupby((line["t"] - line["t"].min()) // bin_).tail(1)
+    late = line.loc[line["t"].diff() > timedelta(hours=2), "t"]
+    breaks = pd.DataFrame({"t": late - timedelta(milliseconds=1), "y": math.nan})
+    broken = pd.concat([line, breaks]).sort_values("t")
     axis = values(line["y"].to_list(), "USD", "Price", zero=False)
     rows = [
         Row(time, {"Time": moment(time, terms, granularity="hourly"), "Price": amount(y, "USD")})
@@ -296,7 +280,7 @@ def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Win
     return drawn(
         [
             *frame(window, terms.zone, axis),
-            alt.Chart(unbroken).mark_line(strokeWidth=2, strokeJoin="round").encode(x=x(), y=Y, color=meaning("price")),
+            alt.Chart(broken).mark_line(strokeWidth=2, strokeJoin="round").encode(x=x(), y=Y, color=meaning("price")),
             *shapes,
             *cells(rows, max(bin_, _usual_step(line["t"]))),
         ],
@@ -317,12 +301,28 @@ def latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, 
             *cells(history_rows(terms, past), terms.width),
         ],
         190,
+        above=14,
     )
 
 
 def _values(terms: Terms, past: pd.DataFrame, forecast: pd.DataFrame) -> Values:
     ahead = forecast["yhat_upper"].fillna(forecast["yhat"]).astype(float)
     return values([*past["y"], *ahead], terms.unit, terms.name, threshold=terms.threshold)
+
+
+def _points(terms: Terms, records: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Records with a value, by time: `t` (aware), `y`, `failed`, and what the pointer says."""
+    known = records.dropna(subset=[value]).sort_values("timestamp", kind="stable").reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "t": instants(known["timestamp"]),
+            "y": known[value].astype(float),
+            "failed": known["failed"].astype(bool),
+            "time": [moment(time, terms, granularity="seconds") for time in known["timestamp"]],
+            "observed": [amount(y, terms.unit) for y in known[value]],
+            "service": known["service"].fillna(NOTHING).astype(str),
+        }
+    )
 
 
 def _usual_step(moments: pd.Series) -> timedelta:

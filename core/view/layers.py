@@ -22,6 +22,7 @@ __all__ = [
     "heading",
     "history_line",
     "instants",
+    "named_failed",
     "now_rule",
     "once",
     "prediction",
@@ -72,7 +73,7 @@ def first_crossing(terms: Terms, crossing: Crossing, *, labelled: bool = True) -
     if crossing.earliest is None or crossing.latest is None or crossing.median is None:
         return []
     end = crossing.latest if crossing.latest > crossing.earliest else crossing.latest + terms.width
-    band = alt.Chart(span(crossing.earliest, end)).mark_rect(opacity=0.13)
+    band = alt.Chart(span(crossing.earliest, end)).mark_rect(opacity=0.13, clip=True)
     rule = alt.Chart(span(crossing.median, end)).mark_rule(strokeWidth=1.5)
     layers = [
         band.encode(x=x(), x2="end", color=meaning("attention")),
@@ -140,13 +141,18 @@ def threshold_line(terms: Terms, axis: Values, *, labelled: bool = True) -> list
     beyond = terms.threshold > axis.high
     text = f"threshold {exactly(terms.threshold, terms.unit)}" + (" ↑" if beyond else "")
     place = alt.value(18) if beyond else alt.YDatum(terms.threshold)
-    label = alt.Chart(once()).mark_text(align="left", baseline="bottom", dy=-3, fontSize=12, fontWeight=600)
-    words = label.encode(x=alt.value(4), y=place, text=alt.value(text), color=meaning("threshold"))
+    base = alt.Chart(once()).encode(x=alt.value(4), y=place, text=alt.value(text))
+    paper = alt.ExprRef("background")  # behind the words, so that a line under them does not strike them through
+    halo = base.mark_text(
+        align="left", baseline="bottom", dy=-3, fontSize=12, fontWeight=600, stroke=paper, strokeWidth=4, opacity=0.8
+    )
+    label = base.mark_text(align="left", baseline="bottom", dy=-3, fontSize=12, fontWeight=600)
+    words = [halo, label.encode(color=meaning("threshold"))]
     if beyond:
-        return [words] if labelled else []
+        return words if labelled else []
     rule = alt.Chart(once()).mark_rule(strokeWidth=1.5, strokeDash=[6, 4])
     line = rule.encode(y=alt.YDatum(terms.threshold), color=meaning("threshold"))
-    return [line, words] if labelled else [line]
+    return [line, *words] if labelled else [line]
 
 
 def now_rule(terms: Terms, window: Window) -> list[alt.Chart]:
@@ -169,6 +175,24 @@ def rings(past: pd.DataFrame, found: pd.DataFrame | None) -> list[alt.Chart]:
         return []
     marks = alt.Chart(worst(found, past)).mark_point(filled=False, size=110, strokeWidth=2, opacity=1)
     return [marks.encode(x=x(), y=Y, color=meaning("attention"))]
+
+
+def named_failed(failed: pd.DataFrame, window: Window) -> list[alt.Chart]:
+    """The word beside up to five of the failed (`t, y`), newest first, none where it would stand on another's."""
+    room = (window.end - window.start) * 0.08
+    end = instants([window.end]).iloc[0]
+    chosen: list[int] = []
+    for index, time in failed["t"].iloc[::-1].items():
+        if len(chosen) < 5 and (not chosen or failed["t"][chosen[-1]] - time > room):
+            chosen.append(index)
+    late = failed["t"][chosen] > end - room
+    base = alt.Chart(failed.loc[late.index[~late], ["t", "y"]])
+    at_the_end = alt.Chart(failed.loc[late.index[late], ["t", "y"]])
+    words = [
+        base.mark_text(align="left", baseline="middle", dx=7, fontSize=12),
+        at_the_end.mark_text(align="right", baseline="middle", dx=-7, fontSize=12),
+    ]
+    return [word.encode(x=x(), y=Y, text=alt.value("failed"), color=meaning("fault")) for word in words]
 
 
 def heading(group: str, probability: float | None) -> list[alt.Chart]:

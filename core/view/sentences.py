@@ -227,11 +227,9 @@ def shares_only(terms: Terms, forecast: pd.DataFrame, grey: str = "") -> Sentenc
     return Sentence(title, f"The {bucket} with the highest chance: **{at}**, {likely}.", grey)
 
 
-def small_print(
-    terms: Terms, services: str | None = None, held: float | None = None, days: int = 14, n: int = 0
-) -> str:
+def small_print(terms: Terms, service: str | None = None, held: float | None = None, days: int = 14, n: int = 0) -> str:
     """What is measured, and how often the interval held over the last `days` (`n` forecasts), once it was measured."""
-    what = f"{safe(terms.name)} of {safe(services) if services else 'all services'}."
+    what = f"{safe(terms.name)} of {safe(service) if service else 'all services'}."
     said = ""
     if terms.end != terms.now:
         said = f" As said {when(terms.end, terms)} {zone_name(terms.zone, terms.end)}."

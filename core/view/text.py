@@ -25,6 +25,7 @@ __all__ = [
     "exactly",
     "local",
     "measure_name",
+    "measure_noun",
     "offset",
     "per_cent",
     "safe",
@@ -41,7 +42,7 @@ NOTHING = "–"
 _JOINER = "\u2060"  # has no width and no meaning; parts what would be read as one word
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_STATS = {"avg": "Mean", "p50": "p50 of", "p90": "p90 of", "p95": "p95 of", "p99": "p99 of"}
+_NOUNS = {"latency_ms": "latency", "duration_ms": "duration", "price_usd": "price"}
 _SCALES: dict[str, list[tuple[Decimal, str]]] = {
     unit: [(Decimal(size), name) for size, name in steps]
     for unit, steps in {
@@ -59,7 +60,7 @@ class Terms:
     now: datetime  # what "today" and "ago" are said from
     end: datetime  # up to where traces are counted, and from where the forecast looks ahead; `now` unless set earlier
     zone: ZoneInfo  # times are shown in; days are always UTC's own
-    name: str  # of what is measured, "Mean latency"; raw, so `safe()` is due in Markdown
+    name: str  # of what is measured, `Mean latency`; raw, so `safe()` is due in Markdown
     unit: str  # as `core.question.unit` says it
     threshold: float  # in that unit
     horizon: int  # buckets ahead
@@ -100,14 +101,15 @@ def terms(question: Question, threshold: float, now: datetime, end: datetime, sh
 def measure_name(measure: str, stat: str, granularity: str) -> str:
     """What is measured, as a chart's title and a sentence begin with it, without the unit. Raw text."""
     per = "hour" if granularity == "hourly" else "day"
-    if stat == "count":
-        return f"Requests per {per}"
-    if stat == "volume":
-        return f"Volume per {per}"
-    if stat == "error_rate":
-        return "Share failed"
-    known = {"latency_ms": "latency", "duration_ms": "duration", "price_usd": "price"}
-    return f"{_STATS[stat]} {known.get(measure, measure)}"
+    wholes = {"count": f"Requests per {per}", "volume": f"Volume per {per}", "error_rate": "Share failed"}
+    statistic = "Mean" if stat == "avg" else stat
+    noun = _NOUNS.get(measure)
+    return wholes.get(stat) or (f"{statistic} {noun}" if noun else f"{statistic} of {measure}")
+
+
+def measure_noun(measure: str) -> str:
+    """The measure alone: `Latency`, `Duration`, `Price`, or the annotation's own key. Raw text."""
+    return _NOUNS[measure].capitalize() if measure in _NOUNS else measure
 
 
 # Untrusted text
@@ -130,8 +132,6 @@ def safe(text: str) -> str:
 def amount(value: float | None, unit: str) -> str:
     """`value` to three digits with its unit: `95.9 ms`, `1.50 s`, `42.6 kB`, `0.8 %`, `74,060 USD`, `25`."""
     number, name = _parts(value, unit)
-    if unit == "share":
-        return per_cent(value)
     return f"{number}{NBSP}{name}" if name else number
 
 
@@ -147,16 +147,18 @@ def exactly(value: float, unit: str) -> str:
 
 
 def spread(low: float | None, high: float | None, unit: str) -> str:
-    """Two values as one phrase, the unit once where both share it: `65 to 117 ms`, `606 ms to 2.31 s`."""
-    left, right = amount(low, unit), amount(high, unit)
-    if left == right:
-        return left
-    name = right.partition(NBSP)[2]
-    if name and left.endswith(NBSP + name):
-        left = left.removesuffix(NBSP + name)
-        if len(left) == 4 and left.endswith(".0") and "." not in right:
-            left = left.removesuffix(".0")
-    return f"{left} to {right}"
+    """Two values as one phrase, the unit once where both share it: `65 to 117 ms`, `606 ms to 2.31 s`.
+
+    From 10 on they are whole, unless that makes them the same.
+    """
+    (left, name), (right, name_too) = _parts(low, unit), _parts(high, unit)
+    whole = tuple(re.sub(r"^\d\d\.\d$", lambda found: str(round(float(found[0]))), text) for text in (left, right))
+    if name == name_too and name != "%" and whole[0] != whole[1]:
+        left, right = whole
+    last = f"{right}{NBSP}{name_too}" if name_too else right
+    if (left, name) == (right, name_too):
+        return last
+    return f"{left if name in ('', name_too) else f'{left}{NBSP}{name}'} to {last}"
 
 
 def per_cent(share: float | None) -> str:
@@ -191,6 +193,8 @@ def _parts(value: float | None, unit: str) -> tuple[str, str]:
     """Number and unit's name, before they are joined."""
     if value is None or not math.isfinite(value):
         return NOTHING, ""
+    if unit == "share":
+        return per_cent(value).removesuffix(f"{NBSP}%"), "%"
     if unit == "requests":
         return f"{round(value):,}", ""
     if unit not in _SCALES:
