@@ -20,9 +20,11 @@ __all__ = [
     "Statement",
     "annotation_keys",
     "buckets",
+    "flagged",
     "groups",
     "history",
     "left_out",
+    "points",
     "prices",
     "records",
     "services",
@@ -118,15 +120,15 @@ FROM filled WHERE bucket >= $start ORDER BY {'"group" NULLS LAST,' if by else ""
     return Statement(sql, chosen.params | own)
 
 
-def history(question: Question, end: datetime) -> Statement:
-    """What a forecast is fitted to: the complete hours of the 60 days before `end`, for either granularity.
+def history(question: Question, end: datetime, reach: timedelta = HISTORY) -> Statement:
+    """What forecasts are fitted to: the complete hours of the `reach` before `end`, for either granularity.
 
     Columns: `group` (null without `by`), `ds` (naive UTC hour), `y` (the stat, float). Hours without records are
     absent, except for `count` and `volume`, where they are 0 from the group's first hour to its last.
     Ordered by the group's number of records, largest first, then `ds`.
     """
     last = bucket_start(end, "hourly")
-    chosen = _chosen(question, Window(last - HISTORY, last))
+    chosen = _chosen(question, Window(last - reach, last))
     sql = f"""
 WITH chosen AS ({chosen.sql}),
 largest AS (
@@ -192,6 +194,33 @@ FROM (SELECT * FROM records WHERE {where} {newest}) ORDER BY timestamp, trace_id
     )
 
 
+def points(question: Question, window: Window, limit: int) -> Statement:
+    """The newest `limit` records of the window: `timestamp` (naive UTC), `value` (the measure's unit, null where a
+    record has none), `failed`, `service`; oldest first.
+    """
+    chosen = _chosen(question, window, "service")
+    return Statement(
+        f"""WITH chosen AS ({chosen.sql})
+SELECT timestamp, value, failed, "group" AS service
+FROM (SELECT * FROM chosen ORDER BY timestamp DESC LIMIT {int(limit)}) ORDER BY timestamp""",
+        chosen.params,
+    )
+
+
+def flagged(question: Question, window: Window, flags: Iterable[str]) -> Statement:
+    """The last record of each hour and flag, of those whose annotation `flag` is one of `flags`: `timestamp` (naive
+    UTC), `price_usd`, `flag`; oldest first.
+    """
+    chosen = _chosen(question, window, "flag")
+    return Statement(
+        f"""WITH chosen AS ({chosen.sql})
+SELECT max(timestamp) AS timestamp, arg_max(price_usd, timestamp) AS price_usd, "group" AS flag
+FROM chosen WHERE "group" IN (SELECT unnest($flags)) AND price_usd IS NOT NULL
+GROUP BY date_trunc('hour', timestamp), "group" ORDER BY 1""",
+        chosen.params | {"flags": list(flags)},
+    )
+
+
 def prices(window: Window) -> Statement:
     """The price history of the window: `time` (naive UTC), `price_usd`, `exchange`, `kind`; oldest first."""
     return Statement(
@@ -209,11 +238,14 @@ def services(source: str) -> Statement:
     )
 
 
-def annotation_keys(source: str, newest: int = 100_000) -> Statement:
-    """The annotation keys in the `newest` records of a source: `key`, `numeric` (it can be measured), by name."""
+def annotation_keys(source: str, since: datetime, newest: int = 20_000) -> Statement:
+    """The annotation keys in the `newest` records of a source from `since` on.
+
+    Columns: `key`, `numeric` (it can be measured); by name.
+    """
     return Statement(
         f"""WITH recent AS (
-    SELECT numbers, texts, booleans FROM records WHERE source = $source AND annotated
+    SELECT numbers, texts, booleans FROM records WHERE source = $source AND timestamp >= $since AND annotated
     ORDER BY timestamp DESC LIMIT {int(newest)}
 )
 SELECT key, bool_or(numeric) AS numeric FROM (
@@ -221,7 +253,7 @@ SELECT key, bool_or(numeric) AS numeric FROM (
     SELECT unnest(map_keys(texts)), false FROM recent UNION ALL
     SELECT unnest(map_keys(booleans)), false FROM recent
 ) GROUP BY key ORDER BY key""",
-        {"source": source},
+        {"source": source, "since": since},
     )
 
 

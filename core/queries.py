@@ -1,0 +1,387 @@
+"""One function per question, for pages and routes alike; each cached by what its answer depends on.
+
+Aggregates depend on the question, the window and the version of the source, forecasts on the content of their
+history: so a moved threshold recomputes neither, and a span that was just stored is seen. `now` is naive UTC and read
+once per request, by the caller.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import pandas as pd
+import streamlit as st
+
+from core import activity, settings, store
+from core import question as asking
+from core.analysis import anomalies as found
+from core.analysis import crossing
+from core.analysis import forecast as forecasting
+from core.analysis import metrics as statements
+from core.analysis.usual import crossed_share
+from core.analysis.usual import usual as usual_value
+from core.errors import NotFound
+from core.question import Question, Window, bucket_start, bucket_width, unit
+
+__all__ = [
+    "annotation_keys",
+    "anomalies",
+    "column",
+    "crossings",
+    "flagged",
+    "forecast",
+    "groups",
+    "metrics",
+    "points",
+    "price",
+    "price_correlation",
+    "reach",
+    "readiness",
+    "record_chunks",
+    "records",
+    "services",
+    "sources",
+    "status",
+    "threshold",
+    "trace",
+    "usual",
+    "usual_crossing",
+    "version",
+    "window",
+]
+
+UNUSUAL_REACH = timedelta(days=60)  # a refit for each day: what is unusual is looked for this far back
+UNUSUAL_GROUPS = 12
+DEFAULT_THRESHOLD = {"ms": 150.0, "share": 0.05}
+
+
+def sources() -> pd.DataFrame:
+    """What is stored: `source`, `rows`, `oldest`, `newest` (start of its first and last span, naive UTC)."""
+    return store.current().sources()
+
+
+def reach(source: str) -> tuple[datetime | None, datetime | None]:
+    """Start of the first and of the last span of `source`; None and None without any."""
+    stored = sources()
+    row = stored[stored["source"] == source]
+    if row.empty:
+        return None, None
+    return row["oldest"].iloc[0].to_pydatetime(), row["newest"].iloc[0].to_pydatetime()
+
+
+def version(source: str) -> int:
+    """A number that grows with each change of `source`; `prices` is that of the price history."""
+    return store.current().version(source)
+
+
+def window(question: Question, now: datetime) -> Window:
+    """The stretch of time that `question` asks for."""
+    oldest, newest = reach(question.source)
+    return asking.window(question, now, oldest, newest)
+
+
+def metrics(question: Question, now: datetime) -> pd.DataFrame:
+    """The buckets of the window; columns as `analysis.metrics.buckets` says."""
+    asked = window(question, now)
+    first, _ = reach(question.source)
+    return _metrics(
+        _about(question),
+        bucket_start(asked.start, question.granularity),
+        asked.end if question.end else bucket_start(asked.end, question.granularity),
+        first,
+        store.current().version(question.source),
+        asked.end,
+    )
+
+
+def column(question: Question) -> str:
+    """The column of `metrics` that holds what `question` asks for."""
+    return statements.stat_column(question)
+
+
+def usual(question: Question, now: datetime) -> dict[str, float | None]:
+    """What is usual at the hour of the last complete bucket, over the 14 days before it: column of `metrics` to median.
+
+    Empty when there is no complete bucket.
+    """
+    recent = metrics(replace(question, range="14d", start=None, by=None), now)
+    complete = recent[recent["complete"]]
+    if complete.empty:
+        return {}
+    last = complete["bucket"].iloc[-1]
+    numeric = complete.select_dtypes("number").columns
+    return {column: usual_value(recent, column, last, question.granularity) for column in numeric}
+
+
+def usual_crossing(question: Question, now: datetime) -> float | None:
+    """How often the threshold was crossed within as many buckets as the horizon has, over 60 days; None if unknown."""
+    seen = metrics(replace(question, range="60d", start=None, by=None), now)
+    values = seen.loc[seen["complete"], column(question)].astype(float)
+    return crossed_share(values, asking.horizon(question), threshold(question, now))
+
+
+def threshold(question: Question, now: datetime) -> float:
+    """The threshold in the stat's unit: as asked, else 150 ms, 5 %, or the 95th percentile of the history."""
+    if question.threshold is not None:
+        return question.threshold
+    fixed = DEFAULT_THRESHOLD.get(unit(question.measure, question.stat))
+    if fixed is not None:
+        return fixed
+    values = _history(_about(question), _fit_end(question, now), statements.HISTORY, _version(question))
+    if question.granularity == "daily" and not values.empty:
+        how = "sum" if question.stat in ("count", "volume") else "mean"
+        values = values.groupby(["group", values["ds"].dt.floor("D")], dropna=False)["y"].agg(how).reset_index()
+    high = values["y"].quantile(0.95)
+    return float(f"{high:.2g}") if high > 0 else 1.0
+
+
+def readiness(question: Question, now: datetime) -> forecasting.Readiness:
+    """How much history the forecast has, and what it lacks; with `by` that of the largest group."""
+    (_, history), *_rest = _histories(question, now)
+    return forecasting.readiness(history, _fit_end(question, now))
+
+
+def forecast(question: Question, now: datetime) -> pd.DataFrame:
+    """`source, measure, unit`[`, group`]`, ds, yhat, yhat_lower, yhat_upper, interval, threshold, p_above`.
+
+    Exactly the horizon's number of rows a group, none under 24 observed hours; `ds` naive UTC, values in the stat's
+    unit, `p_above` 0 to 1.
+    """
+    line, ahead = threshold(question, now), asking.horizon(question)
+    frames = []
+    for group, model in _models(question, now):
+        chances = crossing.exceedance(model, ahead, line)
+        frame = forecasting.predict(model, ahead, question.interval)
+        if frame.empty and not chances.empty:  # intermittent: shares alone
+            frame = chances[["ds"]].assign(yhat=float("nan"), yhat_lower=float("nan"), yhat_upper=float("nan"))
+        frame = frame.assign(interval=question.interval, threshold=line, p_above=chances["p_above"].to_numpy())
+        frames.append(frame.assign(group=group))
+    return _table(question, pd.concat(frames, ignore_index=True))
+
+
+def crossings(question: Question, now: datetime) -> pd.DataFrame:
+    """When the threshold is first crossed, one row a group.
+
+    `source, measure, unit`[`, group`]`, threshold, horizon, probability, earliest, median, latest` (naive UTC).
+    """
+    line, ahead = threshold(question, now), asking.horizon(question)
+    rows = []
+    for group, model in _models(question, now):
+        first = crossing.first_crossing(model, ahead, line)
+        rows.append((group, line, ahead, first.probability, first.earliest, first.median, first.latest))
+    names = ["group", "threshold", "horizon", "probability", "earliest", "median", "latest"]
+    frame = pd.DataFrame(rows, columns=names)
+    times = {name: pd.to_datetime(frame[name]).astype("M8[us]") for name in names[4:]}
+    return _table(question, frame.assign(probability=frame["probability"].astype(float), **times))
+
+
+def anomalies(question: Question, now: datetime) -> pd.DataFrame:
+    """What should not be, ahead (`predicted`) and in the window.
+
+    `source, measure, unit`[`, group`]`, kind, start, end, value, expected, lower, upper, threshold, probability`.
+
+    Unusual buckets are looked for in the last 60 days of the window, and with `by` in the 12 largest groups.
+    """
+    width = bucket_width(question.granularity)
+    line = threshold(question, now)
+    ahead = forecast(question, now)
+    seen = metrics(question, now)
+    seen = seen[seen["complete"]].rename(columns={statements.stat_column(question): "value"})
+    expected = _day_ahead(question, now)
+    frames = []
+    for group, _ in _histories(question, now):
+        observed = _of_group(seen, group)[["bucket", "value"]]
+        parts = [found.predicted(_of_group(ahead, group), line, question.p, width)]
+        parts += [found.observed_threshold(observed, line, width)]
+        if group in expected:
+            parts += [found.observed_unusual(observed, expected[group], width)]
+        frames.append(pd.concat(parts, ignore_index=True).assign(group=group))
+    return _table(question, pd.concat(frames, ignore_index=True))
+
+
+def records(question: Question, now: datetime, limit: int) -> pd.DataFrame:
+    """The newest `limit` records of the window, oldest first; columns as `analysis.metrics.records`."""
+    return _run(statements.records(question, window(question, now), limit))
+
+
+def points(question: Question, now: datetime, limit: int) -> pd.DataFrame:
+    """The newest `limit` records of the window, each as a dot: columns as `analysis.metrics.points`."""
+    return _run(statements.points(question, window(question, now), limit))
+
+
+def record_chunks(question: Question, now: datetime) -> Iterator[pd.DataFrame]:
+    """All records of the window in frames of some 50,000, oldest first; one empty frame where there is none."""
+    statement = statements.records(question, window(question, now))
+    return store.current().chunks(statement.sql, statement.params)
+
+
+def price(question: Question, now: datetime) -> pd.DataFrame:
+    """The price history of the window: `source, measure, unit, time, price_usd, exchange, kind`; oldest first."""
+    frame = _run(statements.prices(window(question, now)))
+    for position, (name, value) in enumerate([("source", "live"), ("measure", "price_usd"), ("unit", "USD")]):
+        frame.insert(position, name, value)
+    return frame
+
+
+def flagged(question: Question, now: datetime) -> pd.DataFrame:
+    """Where the price stood out in the window, by its own history: columns as `analysis.metrics.flagged`."""
+    return _run(statements.flagged(question, window(question, now), ("high", "extreme")))
+
+
+def price_correlation(question: Question, prices: pd.DataFrame, now: datetime) -> float | None:
+    """Pearson's r between what `question` asks for and the mean price of its buckets; None under 24 of them.
+
+    `prices`: `time` (naive UTC), `price_usd`.
+    """
+    seen = metrics(replace(question, by=None), now)
+    seen = seen[seen["complete"]].set_index("bucket")[column(question)]
+    buckets = prices["time"].dt.floor("h" if question.granularity == "hourly" else "D")
+    means = prices.groupby(buckets)["price_usd"].mean()
+    both = pd.concat([seen, means], axis=1, join="inner").dropna()
+    if len(both) < 24 or both.nunique().min() < 2:
+        return None
+    return float(both.iloc[:, 0].corr(both.iloc[:, 1]))
+
+
+def groups(question: Question, key: str, now: datetime) -> pd.DataFrame:
+    """The window's records by the value of `key`: columns as `analysis.metrics.groups`."""
+    return _run(statements.groups(question, key, window(question, now)))
+
+
+def services(source: str) -> list[str]:
+    """Names of the services of `source`."""
+    return cast(list[str], _run(statements.services(source))["service"].to_list())
+
+
+def annotation_keys(source: str) -> pd.DataFrame:
+    """The annotation keys of the week before the source's newest span: `key`, `numeric`."""
+    _, newest = reach(source)
+    since = (newest or datetime(1970, 1, 8)) - timedelta(days=7)
+    return _run(statements.annotation_keys(source, since))
+
+
+def trace(trace_id: str, source: str | None = None) -> pd.DataFrame:
+    """The spans of a trace (canonical id), of every source unless one is named. Raises `NotFound`."""
+    frame = store.current().trace(trace_id, source)
+    if frame.empty:
+        raise NotFound("No span of this trace is stored.")
+    return frame
+
+
+def status() -> dict[str, Any]:
+    """What is stored and what is going on: `sources`, and the state of `activity`."""
+    return {"sources": sources(), "settings": settings.current(), **activity.snapshot()}
+
+
+def _about(question: Question) -> Question:
+    """The part of `question` that aggregates depend on; all else at its default."""
+    kept = ("source", "scope", "service", "measure", "stat", "by", "granularity")
+    return Question(**{name: getattr(question, name) for name in kept})
+
+
+def _version(question: Question) -> int:
+    return store.current().version(question.source)
+
+
+def _run(statement: statements.Statement) -> pd.DataFrame:
+    return store.current().query(statement.sql, statement.params)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _metrics(
+    question: Question, start: datetime, until: datetime, first: datetime | None, version: int, _end: datetime
+) -> pd.DataFrame:
+    """`until` stands for `_end` in the key: within a bucket, only what was stored since can change the answer."""
+    nothing_stored = _end + timedelta(days=2)
+    return _run(statements.buckets(question, Window(start, _end), first or nothing_stored))
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _history(question: Question, end: datetime, reach: timedelta, version: int) -> pd.DataFrame:
+    return _run(statements.history(question, end, reach))
+
+
+def _fit_end(question: Question, now: datetime) -> datetime:
+    """End of the last complete bucket: what comes after it is not known to the forecast."""
+    return bucket_start(window(question, now).end, question.granularity)
+
+
+def _histories(
+    question: Question, now: datetime, reach: timedelta = statements.HISTORY
+) -> list[tuple[str | None, pd.DataFrame]]:
+    """Group and its history (`ds`, `y`), largest group first; one pair without `by`, its history perhaps empty."""
+    frame = _history(_about(question), _fit_end(question, now), reach, _version(question))
+    frame = statements.left_out(frame, question.exclude)
+    if question.by is None:
+        return [(None, frame[["ds", "y"]])]
+    parts = [(_name(group), part[["ds", "y"]]) for group, part in frame.groupby("group", dropna=False, sort=False)]
+    return parts or [(None, frame[["ds", "y"]])]
+
+
+def _name(group: object) -> str | None:
+    return None if pd.isna(group) else str(group)
+
+
+def _of_group(frame: pd.DataFrame, group: str | None) -> pd.DataFrame:
+    if "group" not in frame:
+        return frame
+    return frame[frame["group"].isna() if group is None else frame["group"] == group]
+
+
+def _models(question: Question, now: datetime) -> Iterator[tuple[str | None, forecasting.Model]]:
+    end = _fit_end(question, now)
+    for group, history in _histories(question, now):
+        yield group, _fit(_digest(history), question.granularity, question.stat, end, history)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _fit(digest: str, granularity: str, stat: str, end: datetime, _history: pd.DataFrame) -> forecasting.Model:
+    return forecasting.fit(_history, granularity, end, stat=stat)
+
+
+def _digest(history: pd.DataFrame) -> str:
+    content = hashlib.blake2b(history["ds"].to_numpy("M8[us]").tobytes(), digest_size=16)
+    content.update(history["y"].to_numpy(float).tobytes())
+    return content.hexdigest()
+
+
+def _day_ahead(question: Question, now: datetime) -> dict[str | None, pd.DataFrame]:
+    """For each of the largest groups what each midnight of the window expected of its day."""
+    asked = window(question, now)
+    end = _fit_end(question, now)
+    since = max(bucket_start(asked.start, "daily"), bucket_start(end, "daily") - UNUSUAL_REACH)
+    midnights = pd.date_range(since, end, freq="D", inclusive="left", unit="us")
+    expected = {}
+    for group, history in _histories(question, now, end - since + statements.HISTORY)[:UNUSUAL_GROUPS]:
+        days = []
+        for midnight in midnights:
+            known = history[(history["ds"] < midnight) & (history["ds"] >= midnight - statements.HISTORY)]
+            key = (_digest(known), question.granularity, question.stat, midnight.to_pydatetime(), question.interval)
+            days.append(_expected(*key, known))
+        if days:
+            expected[group] = pd.concat(days, ignore_index=True)
+    return expected
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _expected(
+    digest: str, granularity: str, stat: str, midnight: datetime, interval: int, _history: pd.DataFrame
+) -> pd.DataFrame:
+    """The forecast of the one day after `midnight` from what was known then: `bucket`, `expected`, `lower`, `upper`."""
+    model = forecasting.fit(_history, granularity, midnight, stat=stat)
+    frame = forecasting.predict(model, 24 if granularity == "hourly" else 1, interval)
+    names = {"ds": "bucket", "yhat": "expected", "yhat_lower": "lower", "yhat_upper": "upper"}
+    return frame.rename(columns=names)
+
+
+def _table(question: Question, frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` behind the columns that every table begins with; its `group` among them only when `by` is set."""
+    head = {
+        "source": question.source,
+        "measure": question.measure,
+        "unit": unit(question.measure, question.stat),
+        **({"group": frame["group"]} if question.by else {}),
+    }
+    return pd.concat([pd.DataFrame(head, index=frame.index), frame.drop(columns="group")], axis=1)

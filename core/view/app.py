@@ -1,0 +1,45 @@
+"""What Streamlit runs for each visitor: the pages, the sidebar that they share, and then the chosen page."""
+
+import logging
+from pathlib import Path
+
+import streamlit as st
+
+from core import queries
+from core.errors import TracecastError
+from core.view import controls, sentences
+from core.view.text import safe
+from core.view.watch import watch
+
+HERE = Path(__file__).resolve().parent
+PAGES = HERE.parent.parent / "pages"
+
+log = logging.getLogger(__name__)
+
+st.set_page_config(page_icon=str(HERE / "icon.svg"), layout="wide", initial_sidebar_state=300)
+page = st.navigation(
+    {
+        "": [
+            st.Page(PAGES / "overview.py", title="Overview", icon=":material/monitoring:", default=True),
+            st.Page(PAGES / "forecast.py", title="Forecast", icon=":material/trending_up:"),
+            st.Page(PAGES / "anomalies.py", title="Anomalies", icon=":material/notifications:"),
+            st.Page(PAGES / "price.py", title="Price", icon=":material/currency_bitcoin:"),
+        ],
+        "Trust": [st.Page(PAGES / "sources.py", title="Sources", icon=":material/input:")],
+    }
+)
+try:
+    controls.sidebar()
+    question, _ = controls.current()
+    if question.source == "live" and question.end is None:
+        with st.sidebar:
+            watch(lambda: (queries.version("live"), queries.version("prices")))
+    if controls.notices():
+        st.info(sentences.ignored(controls.notices()), icon=":material/info:")
+    page.run()
+except TracecastError as error:
+    log.error("%s: %s", page.title, error)
+    st.error(safe(str(error)))
+except Exception:  # the edge: whatever went wrong, the visitor gets a sentence and the log the rest
+    log.exception("%s could not be drawn.", page.title)
+    st.error(sentences.own_fault())

@@ -1,0 +1,105 @@
+"""Charts on the page, each with its key and its text for who does not see it, and a legend where they end."""
+
+from dataclasses import replace
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from core.view import captions, charts
+from core.view.series import Answer, Series
+from core.view.text import measure_noun
+
+__all__ = ["MOST_DOTS", "anomalies", "chart", "dots", "forecast", "groups", "price"]
+
+MOST_DOTS = 5_000
+MOST_GROUPS = 12
+
+
+def chart(drawn: alt.LayerChart, key: str, alt: str) -> None:
+    """One chart in its place; under the same `key` it changes without being made anew."""
+    st.altair_chart(drawn, key=key, alt=alt)
+
+
+def forecast(answer: Answer, *, height: int, with_chances: bool) -> None:
+    """History and forecast; below it the chance of each bucket if wanted, and the whole range."""
+    terms, value, (series, *_) = answer.terms, answer.value, answer.series
+    seen = terms, series.history, series.forecast
+    with st.container(gap=None):
+        chart(
+            charts.main(*seen, series.crossing, value=value, height=height),
+            "main",
+            captions.alt_main(*seen, series.crossing, value=value),
+        )
+        if with_chances and series.forecast["p_above"].notna().any():
+            chart(charts.chances(*seen), "chances", captions.alt_chances(terms, series.forecast))
+        strip = charts.strip(*seen, value=value, name=_range_name(answer))
+        if strip is not None:
+            chart(strip, "strip", captions.alt_strip(*seen, value=value))
+        st.markdown(captions.legend(captions.main_parts(*seen, series.crossing, value=value), terms))
+
+
+def dots(answer: Answer, records: pd.DataFrame) -> None:
+    """Each of `records` (of `queries.points`) in the part of the range that is shown so."""
+    terms = replace(answer.terms, name=f"{measure_noun(answer.question.measure)} of each trace")
+    asked = terms, records, answer.dots or answer.window
+    parts = ["record", *(["failed"] if records["failed"].any() else []), "threshold"]
+    with st.container(gap=None):
+        chart(charts.dots(*asked, value="value"), "dots", captions.alt_dots(*asked, value="value"))
+        st.markdown(captions.legend(parts, terms))
+
+
+def groups(answer: Answer) -> None:
+    """A small chart for each group, three a row, the likeliest to cross first."""
+    shown = answer.series[:MOST_GROUPS]
+    small = charts.small_multiples(
+        answer.terms,
+        {each.group: each.history for each in shown},
+        {each.group: each.forecast for each in shown},
+        {each.group: each.crossing for each in shown},
+        value=answer.value,
+    )
+    by_name = {each.group: each for each in shown}
+    for row in range(0, len(small), 3):
+        for column, one in zip(st.columns(3), small[row : row + 3], strict=False):
+            series = by_name[one.group]
+            with column:
+                said = captions.alt_small(
+                    answer.terms, one.group, series.history, series.forecast, series.crossing, value=answer.value
+                )
+                chart(one.chart, f"small-{row}-{one.group}", said)
+    st.markdown(captions.legend(["observed", "forecast", "interval", "threshold", "crossing"], answer.terms))
+    left_out = len(answer.series) - len(shown)
+    if left_out:
+        st.markdown(f":small[:gray[{left_out} more groups are less likely to cross; the CSV has the 200 largest.]]")
+
+
+def anomalies(answer: Answer, series: Series, found: pd.DataFrame) -> None:
+    """The whole range of `series` with what was `found` in it (of `queries.anomalies`)."""
+    seen = answer.terms, series.history, series.forecast, found
+    with st.container(gap=None):
+        chart(
+            charts.anomalies(*seen, value=answer.value), "anomalies", captions.alt_anomalies(*seen, value=answer.value)
+        )
+        st.markdown(
+            captions.legend(["observed", "forecast", "interval", "threshold", "anomaly", "unusual"], answer.terms)
+        )
+
+
+def price(answer: Answer, prices: pd.DataFrame, flagged: pd.DataFrame) -> None:
+    """The price, and below it the latency, on one time axis."""
+    terms, window, history = answer.terms, answer.window, answer.series[0].history
+    with st.container(gap=None):
+        chart(charts.price(terms, prices, flagged, window), "price", captions.alt_price(terms, prices, window))
+        chart(
+            charts.latency_under_price(terms, history, window, value=answer.value),
+            "latency",
+            captions.alt_latency_under_price(terms, history, window, value=answer.value),
+        )
+        flags = [flag for flag in ("high", "extreme") if flagged["flag"].eq(flag).any()]
+        st.markdown(captions.legend(["price", *flags, "latency", "threshold"], terms))
+
+
+def _range_name(answer: Answer) -> str:
+    asked = answer.question
+    return "range" if asked.start or asked.end else asked.range

@@ -1,0 +1,59 @@
+"""Nothing to show? One sentence on what to do, and the page ends; below these guards it knows that it has data."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from core import queries
+from core.view import controls, senders, sentences
+from core.view.heading import say
+from core.view.sentences import Sentence
+from core.view.series import terms
+
+__all__ = ["stop_without_records", "stop_without_spans"]
+
+SOURCES = Path(__file__).resolve().parent.parent.parent / "pages" / "sources.py"
+
+
+def stop_without_spans() -> None:
+    """End the page of a source that never had a span, with the ways to change that."""
+    question, _ = controls.current()
+    oldest, _ = queries.reach(question.source)
+    if oldest is not None:
+        return
+    say(sentences.no_spans(question.source))
+    if question.source == "live":
+        st.code(senders.sdk_lines(), language="bash")
+        st.code(senders.boto3_lines(), language="python")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if question.source != "sample":
+            st.button("Show the sample instead", on_click=_choose, kwargs={"source": "sample"}, type="primary")
+        st.page_link(SOURCES, label="Other ways to send traces", icon=":material/input:")
+    st.stop()
+
+
+def stop_without_records() -> None:
+    """As `stop_without_spans`, and for a range in which nothing counts."""
+    stop_without_spans()
+    question, now = controls.current()
+    if queries.metrics(question, now)["request_count"].sum() > 0:
+        return
+    if (
+        question.scope == "annotated"
+        and queries.metrics(replace(question, scope="segments"), now)["request_count"].sum()
+    ):
+        say(Sentence("These traces carry no annotations", "Their segments can be measured instead."))
+        st.button("Measure segments", on_click=_choose, kwargs={"scope": "segments"}, type="primary")
+        st.stop()
+    oldest, newest = queries.reach(question.source)
+    start, end = queries.window(question, now)
+    if oldest is not None and newest is not None:
+        say(sentences.nothing_in_range(start, end, oldest, newest, terms()))
+    st.button("Show all there is", on_click=_choose, kwargs={"range": "all", "start": "", "end": ""}, type="primary")
+    st.stop()
+
+
+def _choose(**values: str) -> None:
+    for name, value in values.items():
+        st.session_state[name] = value

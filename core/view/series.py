@@ -1,0 +1,137 @@
+"""What the pages about a measure show: asked once, and for each group its history, its forecast and its crossing."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pandas as pd
+
+from core import queries
+from core.question import Question, Window, unit
+from core.view import controls, sentences, text
+from core.view.sentences import Crossing, Readiness, Sentence
+from core.view.text import Terms
+
+__all__ = ["PER_BUCKET", "Answer", "Series", "ask", "terms"]
+
+NO_GROUP = "(none)"  # of records that lack the annotation by which they are split
+PER_BUCKET = ("count", "volume", "error_rate")  # a single record has none
+DOTS_UP_TO = timedelta(hours=6)  # a range this short shows each record
+
+
+@dataclass(frozen=True)
+class Series:
+    """The numbers of one group, or of all; frames as `charts` takes them."""
+
+    group: str
+    history: pd.DataFrame
+    forecast: pd.DataFrame
+    crossing: Crossing
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question, and what is known about it."""
+
+    question: Question
+    now: datetime
+    window: Window
+    terms: Terms
+    value: str  # the column of `history` that is asked about
+    readiness: Readiness
+    first: datetime  # start of the source's first span
+    series: list[Series]  # one without `by`, else one for each group, the likeliest to cross first
+
+    @property
+    def dots(self) -> Window | None:
+        """The part of the range whose records are shown one by one: all if it is short, or if no forecast is there."""
+        if self.question.by or self.question.stat in PER_BUCKET:
+            return None
+        start, end = self.window
+        if end - start <= DOTS_UP_TO:
+            return self.window
+        if self.readiness.stage != "none" or self.readiness.stopped_since is not None:
+            return None
+        seen = max(end - max(self.first, start), timedelta(minutes=5))
+        return Window(end - min(2 * seen, DOTS_UP_TO), end)
+
+    @property
+    def measure_unit(self) -> str:
+        """Of single records and their means, whatever the statistic."""
+        return unit(self.question.measure)
+
+    @property
+    def time(self) -> str:
+        """The range in words."""
+        fixed = self.question.start or self.question.end
+        return "this range" if fixed else sentences.the_last(self.question.range)
+
+    def most_found(self, found: pd.DataFrame) -> tuple[Series, pd.DataFrame]:
+        """The group in which most was `found` (of `queries.anomalies`), and what; all of it where nothing is split."""
+        if self.question.by is None:
+            return self.series[0], found
+        named = _named(found)
+        per_group = named["group"].value_counts()
+        top = max(self.series, key=lambda each: per_group.get(each.group, 0))
+        return top, named[named["group"] == top.group]
+
+    def sentence(self) -> Sentence:
+        """The answer in words."""
+        grey = sentences.small_print(self.terms, self.question.service)
+        top = self.series[0]
+        if self.question.by and top.crossing.probability is not None:
+            said = sentences.will_cross(self.terms, top.crossing, grey)
+            return said._replace(title=sentences.first_group(self.terms, top.group, top.crossing.probability))
+        return sentences.answer(
+            self.terms,
+            self.readiness,
+            top.crossing,
+            top.history,
+            top.forecast,
+            value=self.value,
+            first=self.first,
+            grey=grey,
+        )
+
+
+def ask() -> Answer:
+    """The answer to what the sidebar asks; for a source that has spans in the range (see `guards`)."""
+    question, now = controls.current()
+    first, _ = queries.reach(question.source)
+    return Answer(
+        question=question,
+        now=now,
+        window=queries.window(question, now),
+        terms=terms(),
+        value=queries.column(question),
+        readiness=queries.readiness(question, now),
+        first=first or now,
+        series=_series(question, now),
+    )
+
+
+def terms() -> Terms:
+    """What all words of the page have in common."""
+    question, now = controls.current()
+    end = queries.window(question, now).end
+    return text.terms(question, queries.threshold(question, now), now, end, text.zone(controls.zone()))
+
+
+def _series(question: Question, now: datetime) -> list[Series]:
+    history, forecast = queries.metrics(question, now), queries.forecast(question, now)
+    crossings = queries.crossings(question, now)
+    if question.by is None:
+        return [Series("", history, forecast, Crossing.read(crossings.iloc[0]))]
+    histories = dict(list(_named(history).groupby("group", sort=False)))
+    forecasts = dict(list(_named(forecast).groupby("group", sort=False)))
+    series = [
+        Series(name, histories[name], forecasts.get(name, forecast.head(0)), Crossing.read(row))
+        for name, row in _named(crossings).set_index("group").iterrows()
+        if name in histories
+    ]
+    return sorted(series, key=lambda each: -(each.crossing.probability or 0)) or [
+        Series(NO_GROUP, history, forecast, Crossing())
+    ]
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(group=frame["group"].astype(object).where(frame["group"].notna(), NO_GROUP))

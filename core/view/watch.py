@@ -1,0 +1,24 @@
+"""Live refresh: the page runs again when what it shows has changed, and only then."""
+
+from collections.abc import Callable, Hashable
+
+import streamlit as st
+
+__all__ = ["watch"]
+
+EVERY_S = 2.0
+
+
+def watch(stamp: Callable[[], Hashable]) -> None:
+    """Run the page again as soon as `stamp` answers something else than now; asked every two seconds, which is cheap.
+
+    To be called before the page asks for what it shows, so that nothing is missed in between.
+    """
+    seen = stamp()
+
+    @st.fragment(run_every=EVERY_S)
+    def look() -> None:
+        if stamp() != seen:
+            st.rerun()
+
+    look()

@@ -1,0 +1,28 @@
+"""What should not be: ahead, and in the range."""
+
+import streamlit as st
+
+from core import queries
+from core.view import controls, draw, guards, sentences, series, tables
+from core.view.heading import heading, say
+from core.view.sentences import Sentence
+from core.view.text import NOTHING, safe
+
+question, now = controls.current()
+heading("Anomalies", "anomalies", question, now)
+guards.stop_without_records()
+answer = series.ask()
+with st.spinner("Looking through the range"):
+    found = queries.anomalies(question, now)
+ahead = int(found["kind"].eq("predicted").sum())
+title = sentences.ahead_and_behind(ahead, len(found) - ahead, answer.time)
+say(Sentence(title, "", sentences.small_print(answer.terms, question.service)))
+
+shown, own = answer.most_found(found)
+if shown.group:
+    st.subheader(f"Most in {safe(shown.group)}", anchor=False)
+draw.anomalies(answer, shown, own)
+if found.empty:
+    st.stop()
+table = tables.found(answer.terms, found)
+st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)

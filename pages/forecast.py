@@ -1,0 +1,28 @@
+"""History, interval, threshold, and where it is crossed, hour by hour or day by day."""
+
+import streamlit as st
+
+from core.view import cards, controls, draw, guards, series, tables
+from core.view.heading import heading, say
+from core.view.text import NOTHING, safe
+
+question, now = controls.current()
+heading("Forecast", "forecast", question, now)
+guards.stop_without_records()
+answer = series.ask()
+say(answer.sentence())
+
+if question.by:
+    draw.groups(answer)
+else:
+    draw.forecast(answer, height=340, with_chances=True)
+if answer.readiness.stage == "none":
+    cards.history_so_far(answer)
+    st.stop()
+cards.row(cards.crossing(answer))
+
+first = answer.series[0]
+by = "Hour by hour" if question.granularity == "hourly" else "Day by day"
+st.subheader(f"{by}: {safe(first.group)}" if first.group else by, anchor=False)
+table = tables.ahead(answer.terms, first.forecast)
+st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt, height=248)

@@ -1,0 +1,37 @@
+"""When will it cross, how sure is that, and what to look at first."""
+
+import streamlit as st
+
+from core import queries
+from core.view import cards, controls, draw, guards, series, tables
+from core.view.heading import heading, say
+from core.view.sentences import the_last
+from core.view.text import NOTHING
+
+question, now = controls.current()
+heading("Overview", question.granularity, question, now)
+guards.stop_without_records()
+answer = series.ask()
+say(answer.sentence())
+
+if answer.dots:
+    records = queries.points(question, now, draw.MOST_DOTS)
+    draw.dots(answer, records)
+elif question.by:
+    draw.groups(answer)
+else:
+    draw.forecast(answer, height=300, with_chances=False)
+
+if answer.readiness.stage == "none" and answer.dots:
+    cards.row(cards.first_minutes(answer, records))
+    cards.history_so_far(answer)
+    st.stop()
+cards.row(cards.now_and_usual(answer))
+
+st.subheader("Look at first", anchor=False)
+found = queries.anomalies(question, now)
+if found.empty:
+    st.markdown(f"Nothing unusual in {the_last(question.range)}, nothing predicted.")
+    st.stop()
+table = tables.look_at_first(answer.terms, found)
+st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)

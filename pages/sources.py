@@ -1,0 +1,54 @@
+"""What is received, stored, refused and why; how to send one's own traces."""
+
+import streamlit as st
+
+from core import queries
+from core.view import cards, controls, flow, removal, senders, sentences, series, tables
+from core.view.heading import heading, say
+from core.view.sentences import Sentence
+from core.view.text import NOTHING
+from core.view.watch import watch
+
+question, now = controls.current()
+with st.sidebar:
+    watch(flow.stamp)
+heading("Sources", "records", question, now)
+status, terms, told = queries.status(), series.terms(), removal.told()
+title = sentences.received(len(status["sources"]), flow.total(status, "refused"), flow.total(status, "dropped"))
+say(Sentence(title, "", "Counted in segment documents, since this process started."))
+cards.row(flow.cards(status))
+
+reasons = flow.reasons(status, told=told)
+if not reasons.empty:
+    st.subheader("Refused, dropped or changed, by reason", anchor=False)
+    table = tables.refused(reasons)
+    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+
+st.subheader("What is stored", anchor=False)
+table = tables.sources(status["sources"], terms)
+st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+
+left, right = st.columns(2)
+collector = status["components"].get("collector", {})
+with left:
+    st.subheader("Collector", anchor=False)
+    st.markdown("\n".join(f"- {line}" for line in flow.collector(collector, terms, told=told)))
+    if collector.get("buffer_hint"):
+        st.code(collector["buffer_hint"], language="bash")
+with right:
+    st.subheader("Price pipeline", anchor=False)
+    st.markdown(
+        "\n".join(f"- {line}" for line in flow.pipeline(status["components"].get("pipeline", {}), terms, told=told))
+    )
+
+st.subheader("Send your own traces", anchor=False)
+sdk, boto3 = st.tabs(["X-Ray SDK", "boto3"])
+with sdk:
+    st.code(senders.sdk_lines(), language="bash")
+    st.markdown(senders.FIRST_POLL)
+with boto3:
+    st.code(senders.boto3_lines(), language="python")
+    st.markdown("Success means stored. What could not be used is named in the answer, with the reason.")
+
+st.subheader("Remove a source", anchor=False)
+removal.remove_a_source()
