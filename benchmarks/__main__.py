@@ -1,0 +1,11 @@
+"""All benchmarks one after the other, each in a process of its own: `python -m benchmarks [folder of series]`."""
+
+import subprocess
+import sys
+
+BENCHMARKS = ["forecast", "store", "collector", "http", "app"]
+
+for name in BENCHMARKS:
+    print(f"\n## {name}\n", flush=True)
+    arguments = sys.argv[1:] if name == "forecast" else []
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], check=True)

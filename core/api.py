@@ -1,0 +1,298 @@
+"""The HTTP side: tables as CSV, one trace, the status, the X-Ray API's door, and the guard before all of them.
+
+Answers are computed by the same functions as the pages', in threads of our own: those that Starlette offers are shared
+with Streamlit's static files.
+"""
+
+import functools
+import json
+import logging
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import anyio
+import pandas as pd
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core import access, activity, export, queries, settings, store
+from core.errors import AccessDenied, MalformedSegment, NotFound, QuestionError, StoreFull, TracecastError
+from core.ingest import segments
+from core.question import Question, parse
+from core.spans import canonical_trace_id
+
+__all__ = ["MAX_SEGMENTS_BYTES", "TABLES", "VERSION", "middleware", "routes"]
+
+VERSION = "0.1.0"
+MAX_SEGMENTS_BYTES = 8 * 2**20  # a body of `POST /TraceSegments`, after decompression
+
+_log = logging.getLogger(__name__)
+_queries = anyio.CapacityLimiter(8)
+_writes = anyio.CapacityLimiter(32)  # waiting for a shared commit costs no processor
+XRAY_DOOR = "/TraceSegments"
+RETRY_AFTER_S = 30
+
+T = TypeVar("T")
+Table = Callable[[Question, datetime], Iterable[pd.DataFrame]]
+
+
+def _whole(query: Callable[[Question, datetime], pd.DataFrame], **changes: Any) -> Table:
+    return lambda question, now: [query(replace(question, **changes), now)]
+
+
+TABLES: dict[str, Table] = {
+    "hourly": _whole(queries.metrics, granularity="hourly"),
+    "daily": _whole(queries.metrics, granularity="daily"),
+    "forecast": _whole(queries.forecast),
+    "crossings": _whole(queries.crossings),
+    "anomalies": _whole(queries.anomalies),
+    "price": _whole(queries.price),
+    "records": queries.record_chunks,
+}
+
+
+async def table(request: Request) -> Response:
+    """`GET /api/v1/<table>.csv`: the table that the page shows for the same parameters."""
+    name = request.path_params["table"]
+    if name not in TABLES:
+        raise NotFound(f"There is no table {name[:40]}; the tables are {', '.join(TABLES)}.")
+    question = parse(request.query_params, settings.current().source)
+    chunks = export.csv(await _in_thread(TABLES[name], question, _now()))
+    # The first chunk before the answer begins, so that an error still becomes a status.
+    first = await _in_thread(next, chunks, b"")
+    file = f"tracecast-{question.source.replace(':', '-')}-{name}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+    return StreamingResponse(_streamed(first, chunks), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+async def trace(request: Request) -> Response:
+    """`GET /api/v1/traces/<id>.json`: the spans of one trace, id in either form."""
+    try:
+        trace_id = canonical_trace_id(request.path_params["trace_id"])
+    except MalformedSegment as error:
+        raise QuestionError(str(error)) from error
+    question = parse(request.query_params, settings.current().source)
+    named = question.source if "source" in request.query_params else None
+    frame = await _in_thread(queries.trace, trace_id, named)
+    return JSONResponse({"trace_id": trace_id, "spans": [_span(row) for row in frame.to_dict("records")]})
+
+
+async def status(request: Request) -> Response:
+    """`GET /api/v1/status`: what is stored and what is going on; details of errors only to who is trusted."""
+    facts = await _in_thread(queries.status)
+    told = access.is_trusted(access.caller(request.headers), settings.current())
+    return JSONResponse(_status(facts, told))
+
+
+async def put_trace_segments(request: Request) -> Response:
+    """`POST /TraceSegments`: X-Ray's PutTraceSegments. What the answer does not name is stored durably."""
+    try:
+        body = json.loads(await _body(request, MAX_SEGMENTS_BYTES))
+        documents = body["TraceSegmentDocuments"]
+        if not isinstance(documents, list) or not all(isinstance(document, str) for document in documents):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        activity.refuse("live", "not_put_trace_segments")
+        raise QuestionError('The body must be JSON: {"TraceSegmentDocuments": ["…", …]}, each a text.') from None
+    refusals = await _in_thread(segments.take, documents, "live", _now(), store.current(), limiter=_writes)
+    unprocessed = [{"Id": one.id, "ErrorCode": one.reason, "Message": one.message} for one in refusals]
+    return JSONResponse({"UnprocessedTraceSegments": unprocessed})
+
+
+async def remove_source(request: Request) -> Response:
+    """`DELETE /api/v1/sources/<source>`: forget everything that came from it."""
+    source = parse({"source": request.path_params["source"]}).source
+    removed = await _in_thread(store.current().remove, source, limiter=_writes)
+    if not removed:
+        raise NotFound(f"Nothing of the source {source} is stored.")
+    return JSONResponse({"removed": removed})
+
+
+async def unknown(request: Request) -> Response:
+    """Whatever else is asked for below `/api/`."""
+    raise NotFound("There is nothing at this address; README.md lists what there is, under HTTP.")
+
+
+def answered(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """`handler`, with what it raises told in one sentence and the right status."""
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except QuestionError as error:
+            return _refusal(request.scope, 400, str(error))
+        except NotFound as error:
+            return _refusal(request.scope, 404, str(error))
+        except _TooLarge as error:
+            return _refusal(request.scope, 413, str(error))
+        except StoreFull as error:
+            return _refusal(request.scope, 503, str(error))
+        except Exception as error:  # the edge of the process: whatever it is, it is logged and told in one sentence
+            _log.exception("%s %s", request.method, request.url.path)
+            known = isinstance(error, TracecastError)
+            sentence = str(error) if known else "This could not be answered; the log says why."
+            return _refusal(request.scope, 500, sentence)
+
+    return answer
+
+
+class Guard:
+    """ASGI middleware: who may do what, before any handler; `nosniff` on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except AccessDenied as denied:
+            refuse: ASGIApp = _refusal(scope, denied.status, str(denied))
+            await refuse(scope, receive, _unsniffed(send))
+            return
+        await self._app(scope, receive, _unsniffed(send))
+
+    @staticmethod
+    def _check(scope: Scope) -> None:
+        who = access.caller({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
+        told = settings.current()
+        ours = scope["type"] == "http" and scope["path"].startswith(("/api/", XRAY_DOOR))
+        if not ours:
+            access.check_host(who, told)
+        elif scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            access.check_read(who, told)
+        else:
+            access.check_write(who, told, xray=scope["path"] == XRAY_DOOR)
+
+
+class _TooLarge(TracecastError):
+    """A body is over its limit."""
+
+
+def _unsniffed(send: Send) -> Send:
+    async def with_header(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message.setdefault("headers", [])
+            message["headers"] = [*message["headers"], (b"x-content-type-options", b"nosniff")]
+        await send(message)
+
+    return with_header
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+async def _in_thread(call: Callable[..., T], *args: Any, limiter: anyio.CapacityLimiter = _queries) -> T:
+    return await anyio.to_thread.run_sync(call, *args, limiter=limiter)
+
+
+async def _streamed(first: bytes, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
+    chunk = first
+    while chunk:
+        yield chunk
+        chunk = await _in_thread(next, rest, b"")
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The body, unpacked, never more than `limit` bytes of it in memory at once."""
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding not in ("identity", "gzip"):
+        raise QuestionError("Content-Encoding must be gzip or left out.")
+    unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += unpack.decompress(chunk, limit + 1 - len(body)) if unpack else chunk
+            if len(body) > limit:
+                raise _TooLarge(f"The body is over {limit // 2**20} MiB; send fewer documents a call.")
+    except zlib.error as error:
+        raise QuestionError("The body is no gzip though Content-Encoding says so.") from error
+    if unpack and not unpack.eof:
+        raise QuestionError("The gzip body is cut short; send it again.")
+    return bytes(body)
+
+
+def _refusal(scope: Scope, status: int, sentence: str) -> JSONResponse:
+    """`{"error": sentence}`; at the X-Ray door also what makes boto3 raise the exception that its API documents."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+    if scope["path"] != XRAY_DOOR:
+        return JSONResponse({"error": sentence}, status, headers)
+    code = {401: "AccessDeniedException", 403: "AccessDeniedException", 503: "ThrottledException"}
+    headers["x-amzn-errortype"] = code.get(status, "InvalidRequestException")
+    return JSONResponse({"error": sentence, "message": sentence}, status, headers)
+
+
+def _span(row: dict[str, Any]) -> dict[str, Any]:
+    """A stored row as the columns of the contract: annotations as one object, the detail as an object."""
+    numbers, texts, booleans = (dict(row.pop(name) or {}) for name in ("numbers", "texts", "booleans"))
+    detail = row.pop("detail")
+    plain = {name: _json(value) for name, value in row.items()}
+    return {
+        **plain,
+        "annotations": {**numbers, **booleans, **texts},
+        "detail": json.loads(detail) if isinstance(detail, str) else None,
+    }
+
+
+def _json(value: Any) -> Any:
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return None
+    if isinstance(value, datetime):
+        return f"{value.isoformat()}Z"
+    return value.item() if hasattr(value, "item") else value
+
+
+def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
+    counts, dropped = facts["counts"].get("live", {}), facts["dropped"].get("live", {})
+    components = facts["components"]
+    collector, pipeline = components.get("collector", {}), components.get("pipeline", {})
+    rejected = {**facts["altered"].get("live", {}), **facts["refused"].get("live", {})}
+    answer: dict[str, Any] = {
+        "version": VERSION,
+        "healthy": True,
+        "sources": {
+            row["source"]: {name: _json(row[name]) for name in ("rows", "oldest", "newest")}
+            for row in facts["sources"].to_dict("records")
+        },
+        "collector": {
+            "address": collector.get("address"),
+            "state": collector.get("state", "off"),
+            "buffer_bytes": collector.get("buffer_bytes"),
+            "received": counts.get("received", 0),
+            "stored": counts.get("stored", 0),
+            "dropped": sum(dropped.values()),
+            "rejected": rejected,
+        },
+        "pipeline": {
+            "state": pipeline.get("state", "off"),
+            "last_price": pipeline.get("last_price"),
+            "last_at": _json(pipeline.get("last_at")),
+            "last_error": pipeline.get("last_error") if told else None,
+        },
+        "pulls": [],
+        "imports": [],
+    }
+    if told:
+        answer["collector"]["messages"] = facts["messages"].get("live", {})
+    return answer
+
+
+routes = [
+    Route("/api/v1/{table:str}.csv", answered(table), methods=["GET"]),
+    Route("/api/v1/traces/{trace_id:str}.json", answered(trace), methods=["GET"]),
+    Route("/api/v1/status", answered(status), methods=["GET"]),
+    Route("/api/v1/sources/{source:str}", answered(remove_source), methods=["DELETE"]),
+    Route(XRAY_DOOR, answered(put_trace_segments), methods=["POST"]),
+    Route("/api/{rest:path}", answered(unknown), methods=["GET", "POST", "DELETE", "PUT", "PATCH"]),
+]
+middleware = [Middleware(Guard)]

@@ -1,0 +1,96 @@
+"""The process's own work: it opens the store, then starts and stops the collector, the pipeline and the upkeep."""
+
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from core import activity, queries, settings, store
+from core.analysis import forecast
+from core.errors import TracecastError
+from core.ingest.bitcoin import Pipeline
+from core.ingest.collector import Collector
+from core.ingest.sample import Sample
+from core.question import Question
+
+__all__ = ["lifespan", "prepare"]
+
+_log = logging.getLogger(__name__)
+
+
+def prepare() -> None:
+    """Read the settings and open the store; once per process.
+
+    Raises `SettingError`, `StoreInUse` or `StoreError`, each a sentence that says what to do.
+    """
+    told = settings.current()
+    logging.basicConfig(level=told.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if not store.is_open():
+        store.use(store.Store(told.home / "tracecast.duckdb"))
+
+
+@contextlib.asynccontextmanager
+async def lifespan(_app: Any) -> AsyncIterator[None]:
+    """Everything that runs beside the visitors. The doors open first: nothing that is traced may find them shut."""
+    told, stored = settings.current(), store.current()
+    collector = Collector(told, stored)
+    collector.start()
+    pipeline = Pipeline(told, stored) if told.pipeline else None
+    if pipeline:
+        pipeline.start()
+    stopping = threading.Event()
+    threads = [
+        threading.Thread(target=_upkeep, args=(stored, told.retention_days, stopping), name="upkeep"),
+        threading.Thread(target=_warm_up, args=(stopping,), name="warm-up", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        if pipeline:
+            pipeline.stop()
+        collector.stop()
+        threads[0].join()
+        stored.close()
+
+
+def _upkeep(stored: store.Store, retention_days: int, stopping: threading.Event) -> None:
+    """Once a second the removals that pages asked for; at each full hour the sample's next one, and retention."""
+    sample = Sample(stored, _now())
+    due = datetime.min
+    while not stopping.is_set():
+        now = _now()
+        for source in activity.take_removals():
+            _attempt("removal", stored.remove, source)
+        if now >= due:
+            due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+            _attempt("sample", sample.refresh, now)
+            if retention_days:
+                _attempt("retention", stored.retain, retention_days, now)
+        stopping.wait(1.0)
+
+
+def _attempt(component: str, work: Callable[..., object], *args: object) -> None:
+    try:
+        work(*args)
+    except TracecastError as error:
+        _log.error("%s: %s", component, error)
+        activity.fail(component, str(error))
+
+
+def _warm_up(stopping: threading.Event) -> None:
+    """Import Prophet and forecast what the first visitor sees, while nobody waits for it."""
+    forecast.warm()
+    first_view = Question(source=settings.current().source)
+    while queries.metrics(first_view, _now()).empty and not stopping.wait(0.1):
+        pass  # the sample is still being made; other sources may stay empty until the end
+    _attempt("forecast", queries.forecast, first_view, _now())
+    _attempt("forecast", queries.anomalies, first_view, _now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
