@@ -1,5 +1,6 @@
 """The forecast as a whole: what holds for any history, and what is said of short and odd ones."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -172,17 +173,26 @@ def test_nothing_older_than_60_days_is_used_and_the_history_is_left_as_it_was():
     pd.testing.assert_frame_equal(rows, before)
 
 
-def test_the_same_input_gives_the_same_output_bit_for_bit_in_another_process_that_says_nothing(month):
-    program = (
-        "from tests.test_forecast import *\n"
-        "model = fit(history(latency(30)), 'hourly', NOW)\n"
-        "print(predict(model, 168).to_csv(), exceedance(model, 168, 130).to_csv(), first_crossing(model, 24, 130))"
+def test_the_same_input_gives_the_same_output_bit_for_bit_in_another_process_that_says_and_leaves_nothing(
+    month, tmp_path
+):
+    program = """if True:
+        from tests.test_forecast import *
+        model = fit(history(latency(30)), "hourly", NOW)
+        print(predict(model, 168).to_csv(), exceedance(model, 168, 130).to_csv(), first_crossing(model, 24, 130))
+        print([file for file in Path(os.environ["TMPDIR"]).rglob("*") if file.is_file()])
+    """
+    other = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
     )
-    root = Path(__file__).parent.parent
-    other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
 
-    assert other.stdout.rstrip("\n") == (
-        f"{predict(month, 168).to_csv()} {exceedance(month, 168, 130).to_csv()} {first_crossing(month, 24, 130)}"
+    assert other.stdout == (
+        f"{predict(month, 168).to_csv()} {exceedance(month, 168, 130).to_csv()} {first_crossing(month, 24, 130)}\n[]\n"
     )
     assert other.stderr == ""
 
