@@ -138,11 +138,9 @@ def alt_price(terms: Terms, prices: pd.DataFrame, window: Window) -> str:
     """From and to, lowest and highest."""
     if prices.empty:
         return f"{_of('Price of a Bitcoin', window, terms)} No prices yet."
-    first, last = (amount(prices["price_usd"].iloc[at], "USD") for at in (0, -1))
-    return (
-        f"{_of('Price of a Bitcoin', window, terms)} From {first} to {last}, "
-        f"between {spread(prices['price_usd'].min(), prices['price_usd'].max(), 'USD')}."
-    )
+    paid = prices["price_usd"]
+    first, last, low, high = (amount(usd, "USD") for usd in (paid.iloc[0], paid.iloc[-1], paid.min(), paid.max()))
+    return f"{_of('Price of a Bitcoin', window, terms)} From {first} to {last}, lowest {low}, highest {high}."
 
 
 def alt_latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, value: str) -> str:

@@ -106,7 +106,8 @@ def prediction(terms: Terms, past: pd.DataFrame, forecast: pd.DataFrame) -> list
     if len(joint) and len(ahead) and ahead["t"].iloc[0] - joint["t"].iloc[0] == terms.width:
         start = joint[["t"]].assign(**dict.fromkeys(numbers, joint["y"]))
         ahead = pd.concat([start, ahead], ignore_index=True)
-    bounds = alt.Chart(ahead.dropna()).mark_area(opacity=0.17)
+    bounded = ahead.dropna()
+    bounds = alt.Chart(bounded if len(bounded) > 1 else bounded.head(0)).mark_area(opacity=0.17)
     middle = alt.Chart(ahead.dropna(subset=["yhat"])).mark_line(strokeWidth=2.25, strokeJoin="round")
     low, mid = (alt.Y(f"{name}:Q", title=None) for name in ("yhat_lower", "yhat"))
     return [
@@ -179,7 +180,7 @@ def rings(past: pd.DataFrame, found: pd.DataFrame | None) -> list[alt.Chart]:
 
 def named_failed(failed: pd.DataFrame, window: Window) -> list[alt.Chart]:
     """The word beside up to five of the failed (`t, y`), newest first, none where it would stand on another's."""
-    room = (window.end - window.start) * 0.08
+    room = (window.end - window.start) * 0.14  # the word on a phone
     end = instants([window.end]).iloc[0]
     chosen: list[int] = []
     for index, time in failed["t"].iloc[::-1].items():

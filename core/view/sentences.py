@@ -236,7 +236,9 @@ def small_print(terms: Terms, service: str | None = None, held: float | None = N
     if held is None:
         return f"{what}{said} Not measured yet."
     share = f"{round(100 * held)}{NBSP}%"
-    return f"{what}{said} The {terms.interval}{NBSP}% interval held {share} of the last {days} days (n = {n:,})."
+    return (
+        f"{what}{said} The {terms.interval}{NBSP}% interval held {share} of the last {days} days (n{NBSP}={NBSP}{n:,})."
+    )
 
 
 # What there is to look at
@@ -347,7 +349,9 @@ def own_fault() -> str:
 
 
 def _threshold(terms: Terms) -> str:
-    return exactly(terms.threshold, terms.unit)
+    """With what is counted, since no unit says it: `60 requests`, `5 % failed`."""
+    counted = {"requests": f"{NBSP}requests", "share": f"{NBSP}failed"}
+    return exactly(terms.threshold, terms.unit) + counted.get(terms.unit, "")
 
 
 def _until(terms: Terms) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.view.text import NBSP, Terms, amount, between, chance, count, exactly, spread, when, zone_name
+from core.view.text import NBSP, Terms, amount, between, chance, count, exactly, local, spread, when, zone_name
 
 __all__ = ["Table", "ahead", "by_flag", "found", "look_at_first", "refused", "sources"]
 
@@ -27,6 +27,9 @@ class Table(NamedTuple):
 def ahead(terms: Terms, forecast: pd.DataFrame) -> Table:
     """Hour by hour (or day by day): the middle value, the interval, the chance to be above the threshold."""
     bucket, zone = ("Hour" if terms.granularity == "hourly" else "Day"), terms.shown_zone
+    moment = _MOMENT if terms.granularity == "hourly" else "ddd D MMM"
+    if any(local(time, zone).fold for time in forecast["ds"]):
+        moment += " Z"  # the clock is put back, and an hour comes twice
     above = f"Chance above {exactly(terms.threshold, terms.unit)}"
     frame = pd.DataFrame(
         {
@@ -41,7 +44,7 @@ def ahead(terms: Terms, forecast: pd.DataFrame) -> Table:
     columns = {
         "bucket": st.column_config.DatetimeColumn(
             f"{bucket} ({zone_name(zone, terms.end)})",
-            format=_MOMENT if terms.granularity == "hourly" else "ddd D MMM",
+            format=moment,
             timezone=zone.key,
         ),
         "middle": _number("Forecast", terms.unit),

@@ -40,6 +40,8 @@ NBSP = "\u00a0"
 NOTHING = "–"
 
 _JOINER = "\u2060"  # has no width and no meaning; parts what would be read as one word
+_FOUND_AFTER_PARSING = re.compile(r":(?=//|[\w+-]+:)|(?i:www)(?=\.)|@(?=[\w-])|(?<!\S)(?:<->|->|<-|--|>=|<=|~=)(?!\S)")
+_LARGE = 1e15  # from here on, and for the very small, numbers are said as 1.8e+20
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NOUNS = {"latency_ms": "latency", "duration_ms": "duration", "price_usd": "price"}
@@ -118,11 +120,11 @@ def measure_noun(measure: str) -> str:
 def safe(text: str) -> str:
     """`text` as Markdown that shows just these characters on one line: no link, image, icon, colour, formula or HTML.
 
-    A backslash is enough for what the parser reads. What is found in the text after parsing (addresses, `:shortcodes:`)
-    is parted by a character without width.
+    A backslash is enough for what the parser reads. What is found in the text after parsing (addresses, `:shortcodes:`,
+    arrows) is parted by a character without width.
     """
     line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", " ", text).split())
-    parted = re.sub(r":(?=//|[\w+-]+:)|(?i:www)(?=\.)|@(?=[\w-])", rf"\g<0>{_JOINER}", line)
+    parted = _FOUND_AFTER_PARSING.sub(rf"\g<0>{_JOINER}", line)
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", parted)
 
 
@@ -166,6 +168,8 @@ def per_cent(share: float | None) -> str:
     if share is None or not math.isfinite(share):
         return NOTHING
     value = 100 * share
+    if value and not 1e-6 <= abs(value) < _LARGE:
+        return f"{_digits(value)}{NBSP}%"
     digits = 1 if value == 0 or abs(value) >= 0.1 else math.ceil(-math.log10(abs(value)))
     text = f"{value:,.{digits}f}".replace("-", "−")
     return f"{text.rstrip('0').rstrip('.') if value in (0, 100) else text}{NBSP}%"
@@ -196,7 +200,7 @@ def _parts(value: float | None, unit: str) -> tuple[str, str]:
     if unit == "share":
         return per_cent(value).removesuffix(f"{NBSP}%"), "%"
     if unit == "requests":
-        return f"{round(value):,}", ""
+        return _digits(round(value), 0), ""
     if unit not in _SCALES:
         digits = 2 if unit == "USD" and abs(value) < 1000 else None
         return _digits(value, digits), unit if unit == "USD" else ""
@@ -204,7 +208,8 @@ def _parts(value: float | None, unit: str) -> tuple[str, str]:
     scale, name = _scale(rounded, unit)
     if value == 0:
         return "0", name
-    return _digits(float(rounded / scale), 0 if name == "B" else None), name
+    shown = Decimal(repr(float(value))) if abs(value) >= scale else rounded
+    return _digits(float(shown / scale), 0 if name == "B" else None), name
 
 
 def _scale(number: Decimal, unit: str) -> tuple[Decimal, str]:
@@ -216,7 +221,9 @@ def _scale(number: Decimal, unit: str) -> tuple[Decimal, str]:
 
 
 def _digits(value: float, decimals: int | None = None) -> str:
-    """Three digits, more where the number is whole thousands: `0.194`, `95.9`, `117`, `74,060`."""
+    """Three digits, more where a whole number has more: `0.194`, `95.9`, `117`, `74,060`."""
+    if value and not 1e-6 <= abs(value) < _LARGE:
+        return f"{value:.3g}".replace("-", "−")
     if decimals is None:
         size = math.floor(math.log10(abs(float(f"{value:.3g}")))) if value else 2
         decimals = max(0, 2 - size)
@@ -224,8 +231,8 @@ def _digits(value: float, decimals: int | None = None) -> str:
 
 
 def _plain(number: Decimal) -> str:
-    if abs(number) >= 10**15:
-        return f"{number:.15g}"
+    if number and not Decimal("1e-9") <= abs(number) < Decimal(_LARGE):
+        return f"{float(number):g}"
     text = f"{number:,f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
