@@ -6,7 +6,7 @@ once per request, by the caller.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -56,6 +56,8 @@ UNUSUAL_REACH = timedelta(days=60)  # a refit for each day: what is unusual is l
 UNUSUAL_GROUPS = 12
 DEFAULT_THRESHOLD = {"ms": 150.0, "share": 0.05}
 
+_Key = tuple[str, str, str, datetime]  # digest of a history, granularity, stat, end: what a model depends on
+
 
 def sources() -> pd.DataFrame:
     """What is stored: `source`, `rows`, `oldest`, `newest` (start of its first and last span, naive UTC)."""
@@ -64,11 +66,7 @@ def sources() -> pd.DataFrame:
 
 def reach(source: str) -> tuple[datetime | None, datetime | None]:
     """Start of the first and of the last span of `source`; None and None without any."""
-    stored = sources()
-    row = stored[stored["source"] == source]
-    if row.empty:
-        return None, None
-    return row["oldest"].iloc[0].to_pydatetime(), row["newest"].iloc[0].to_pydatetime()
+    return _reach(source, version(source))
 
 
 def version(source: str) -> int:
@@ -101,23 +99,21 @@ def column(question: Question) -> str:
     return statements.stat_column(question)
 
 
-def usual(question: Question, now: datetime) -> dict[str, float | None]:
-    """What is usual at the hour of the last complete bucket, over the 14 days before it: column of `metrics` to median.
-
-    Empty when there is no complete bucket.
+def usual(question: Question, columns: Sequence[str], now: datetime) -> dict[str, float | None]:
+    """What is usual at the hour of the last complete bucket, over the 14 days before it: for each of `columns` (of
+    `metrics`) the median. Empty when there is no complete bucket.
     """
-    recent = metrics(replace(question, range="14d", start=None, by=None), now)
+    recent = metrics(_back(question, now, timedelta(days=14)), now)
     complete = recent[recent["complete"]]
     if complete.empty:
         return {}
     last = complete["bucket"].iloc[-1]
-    numeric = complete.select_dtypes("number").columns
-    return {column: usual_value(recent, column, last, question.granularity) for column in numeric}
+    return {column: usual_value(recent, column, last, question.granularity) for column in columns}
 
 
 def usual_crossing(question: Question, now: datetime) -> float | None:
     """How often the threshold was crossed within as many buckets as the horizon has, over 60 days; None if unknown."""
-    seen = metrics(replace(question, range="60d", start=None, by=None), now)
+    seen = metrics(_back(question, now, statements.HISTORY), now)
     values = seen.loc[seen["complete"], column(question)].astype(float)
     return crossed_share(values, asking.horizon(question), threshold(question, now))
 
@@ -140,7 +136,7 @@ def threshold(question: Question, now: datetime) -> float:
 def readiness(question: Question, now: datetime) -> forecasting.Readiness:
     """How much history the forecast has, and what it lacks; with `by` that of the largest group."""
     (_, history), *_rest = _histories(question, now)
-    return forecasting.readiness(history, _fit_end(question, now))
+    return forecasting.readiness(history, window(question, now).end, question.granularity, stat=question.stat)
 
 
 def forecast(question: Question, now: datetime) -> pd.DataFrame:
@@ -151,11 +147,9 @@ def forecast(question: Question, now: datetime) -> pd.DataFrame:
     """
     line, ahead = threshold(question, now), asking.horizon(question)
     frames = []
-    for group, model in _models(question, now):
-        chances = crossing.exceedance(model, ahead, line)
-        frame = forecasting.predict(model, ahead, question.interval)
-        if frame.empty and not chances.empty:  # intermittent: shares alone
-            frame = chances[["ds"]].assign(yhat=float("nan"), yhat_lower=float("nan"), yhat_upper=float("nan"))
+    for group, key, model in _models(question, now):
+        frame = _predicted(key, ahead, question.interval, model)
+        chances = _exceedance(key, ahead, line, model)
         frame = frame.assign(interval=question.interval, threshold=line, p_above=chances["p_above"].to_numpy())
         frames.append(frame.assign(group=group))
     return _table(question, pd.concat(frames, ignore_index=True))
@@ -168,7 +162,7 @@ def crossings(question: Question, now: datetime) -> pd.DataFrame:
     """
     line, ahead = threshold(question, now), asking.horizon(question)
     rows = []
-    for group, model in _models(question, now):
+    for group, _, model in _models(question, now):
         first = crossing.first_crossing(model, ahead, line)
         rows.append((group, line, ahead, first.probability, first.earliest, first.median, first.latest))
     names = ["group", "threshold", "horizon", "probability", "earliest", "median", "latest"]
@@ -252,14 +246,12 @@ def groups(question: Question, key: str, now: datetime) -> pd.DataFrame:
 
 def services(source: str) -> list[str]:
     """Names of the services of `source`."""
-    return cast(list[str], _run(statements.services(source))["service"].to_list())
+    return _services(source, version(source))
 
 
 def annotation_keys(source: str) -> pd.DataFrame:
     """The annotation keys of the week before the source's newest span: `key`, `numeric`."""
-    _, newest = reach(source)
-    since = (newest or datetime(1970, 1, 8)) - timedelta(days=7)
-    return _run(statements.annotation_keys(source, since))
+    return _annotation_keys(source, version(source))
 
 
 def trace(trace_id: str, source: str | None = None) -> pd.DataFrame:
@@ -281,8 +273,34 @@ def _about(question: Question) -> Question:
     return Question(**{name: getattr(question, name) for name in kept})
 
 
+def _back(question: Question, now: datetime, reach: timedelta) -> Question:
+    """`question` without a split, from the `reach` before its end on, whatever its range."""
+    return replace(question, start=window(question, now).end - reach, by=None)
+
+
 def _version(question: Question) -> int:
     return store.current().version(question.source)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _reach(source: str, version: int) -> tuple[datetime | None, datetime | None]:
+    stored = sources()
+    row = stored[stored["source"] == source]
+    if row.empty:
+        return None, None
+    return row["oldest"].iloc[0].to_pydatetime(), row["newest"].iloc[0].to_pydatetime()
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _services(source: str, version: int) -> list[str]:
+    return cast(list[str], _run(statements.services(source))["service"].to_list())
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _annotation_keys(source: str, version: int) -> pd.DataFrame:
+    _, newest = reach(source)
+    since = (newest or datetime(1970, 1, 8)) - timedelta(days=7)
+    return _run(statements.annotation_keys(source, since))
 
 
 def _run(statement: statements.Statement) -> pd.DataFrame:
@@ -330,15 +348,28 @@ def _of_group(frame: pd.DataFrame, group: str | None) -> pd.DataFrame:
     return frame[frame["group"].isna() if group is None else frame["group"] == group]
 
 
-def _models(question: Question, now: datetime) -> Iterator[tuple[str | None, forecasting.Model]]:
+def _models(question: Question, now: datetime) -> Iterator[tuple[str | None, _Key, forecasting.Model]]:
+    """For each group its model, and the content that the model is of."""
     end = _fit_end(question, now)
     for group, history in _histories(question, now):
-        yield group, _fit(_digest(history), question.granularity, question.stat, end, history)
+        key = _digest(history), question.granularity, question.stat, end
+        yield group, key, _fit(key, history)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _fit(digest: str, granularity: str, stat: str, end: datetime, _history: pd.DataFrame) -> forecasting.Model:
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _fit(key: _Key, _history: pd.DataFrame) -> forecasting.Model:
+    _, granularity, stat, end = key
     return forecasting.fit(_history, granularity, end, stat=stat)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _predicted(key: _Key, ahead: int, interval: int, _model: forecasting.Model) -> pd.DataFrame:
+    return forecasting.predict(_model, ahead, interval)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _exceedance(key: _Key, ahead: int, line: float, _model: forecasting.Model) -> pd.DataFrame:
+    return crossing.exceedance(_model, ahead, line)
 
 
 def _digest(history: pd.DataFrame) -> str:
@@ -349,31 +380,36 @@ def _digest(history: pd.DataFrame) -> str:
 
 def _day_ahead(question: Question, now: datetime) -> dict[str | None, pd.DataFrame]:
     """For each of the largest groups what each midnight of the window expected of its day."""
-    asked = window(question, now)
+    start = window(question, now).start
     end = _fit_end(question, now)
-    since = max(bucket_start(asked.start, "daily"), bucket_start(end, "daily") - UNUSUAL_REACH)
+    since = max(bucket_start(start, "daily"), bucket_start(end, "daily") - UNUSUAL_REACH)
+    about = replace(_about(question), exclude=question.exclude, interval=question.interval)
+    return _days_ahead(about, since, end, _version(question), now)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _days_ahead(
+    question: Question, since: datetime, end: datetime, version: int, _now: datetime
+) -> dict[str | None, pd.DataFrame]:
     midnights = pd.date_range(since, end, freq="D", inclusive="left", unit="us")
     expected = {}
-    for group, history in _histories(question, now, end - since + statements.HISTORY)[:UNUSUAL_GROUPS]:
+    asked = replace(question, end=end)
+    for group, history in _histories(asked, _now, end - since + statements.HISTORY)[:UNUSUAL_GROUPS]:
         days = []
         for midnight in midnights:
             known = history[(history["ds"] < midnight) & (history["ds"] >= midnight - statements.HISTORY)]
-            key = (_digest(known), question.granularity, question.stat, midnight.to_pydatetime(), question.interval)
-            days.append(_expected(*key, known))
+            key = (_digest(known), question.granularity, question.stat, midnight.to_pydatetime())
+            days.append(_expected(key, question.interval, known))
         if days:
             expected[group] = pd.concat(days, ignore_index=True)
     return expected
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
-def _expected(
-    digest: str, granularity: str, stat: str, midnight: datetime, interval: int, _history: pd.DataFrame
-) -> pd.DataFrame:
-    """The forecast of the one day after `midnight` from what was known then: `bucket`, `expected`, `lower`, `upper`."""
-    model = forecasting.fit(_history, granularity, midnight, stat=stat)
-    frame = forecasting.predict(model, 24 if granularity == "hourly" else 1, interval)
-    names = {"ds": "bucket", "yhat": "expected", "yhat_lower": "lower", "yhat_upper": "upper"}
-    return frame.rename(columns=names)
+def _expected(key: _Key, interval: int, _history: pd.DataFrame) -> pd.DataFrame:
+    """The forecast of the one day after a midnight from what was known then: `bucket`, `expected`, `lower`, `upper`."""
+    _, granularity, stat, midnight = key
+    return found.day_ahead(forecasting.fit(_history, granularity, midnight, stat=stat), interval)
 
 
 def _table(question: Question, frame: pd.DataFrame) -> pd.DataFrame:
