@@ -53,7 +53,6 @@ def now_and_usual(answer: Answer) -> list[Card]:
     asked = replace(answer.question, by=None)
     history = queries.metrics(asked, answer.now)
     complete = history[history["complete"]]
-    usual = queries.usual(asked, answer.now)
     per = "hour" if asked.granularity == "hourly" else "day"
     measured = queries.column(replace(asked, stat="avg") if asked.stat in PER_BUCKET else asked)
     cards = [
@@ -62,6 +61,7 @@ def now_and_usual(answer: Answer) -> list[Card]:
         ("Failed", "error_rate", "share"),
         (f"Volume per {per}", "total_data_volume_bytes", "bytes"),
     ]
+    usual = queries.usual(asked, [column for _, column, _ in cards], answer.now)
     return [_card(label, complete[column], usual.get(column), of) for label, column, of in cards]
 
 

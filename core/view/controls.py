@@ -136,7 +136,7 @@ def _let_move() -> None:
 
 
 def _pair() -> dict[str, str | None]:
-    left, right = st.columns(2, wrap=False)
+    left, right = st.columns(2)
     with left:
         stat = st.selectbox("Statistic", STATS, key="stat", bind="query-params")
     with right:
