@@ -37,7 +37,8 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     told, stored = settings.current(), store.current()
     collector = Collector(told, stored)
     collector.start()
-    pipeline = Pipeline(told, stored) if told.pipeline else None
+    # Without our own collector the address may be somebody else's: nothing is sent there.
+    pipeline = Pipeline(told, stored, collector.address) if told.pipeline and collector.address else None
     if pipeline:
         pipeline.start()
     stopping = threading.Event()

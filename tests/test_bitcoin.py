@@ -102,10 +102,8 @@ def run(server, store, listener, tmp_path):
     started = []
 
     def start(interval_s: float = 0.05, price_api: str | None = None) -> bitcoin.Pipeline:
-        told = Settings(
-            home=tmp_path, udp_port=listener.port, price_api=price_api or server.url, price_interval_s=interval_s
-        )
-        started.append(bitcoin.Pipeline(told, store))
+        told = Settings(home=tmp_path, price_api=price_api or server.url, price_interval_s=interval_s)
+        started.append(bitcoin.Pipeline(told, store, ("127.0.0.1", listener.port)))
         started[-1].start()
         return started[-1]
 
@@ -322,7 +320,7 @@ from core.settings import Settings
 from core.store import Store
 home = pathlib.Path({str(tmp_path)!r})
 with Store(home / "spans.duckdb") as store:
-    pipeline = Pipeline(Settings(home=home, udp_port={listener.port}, price_api={server.url!r}), store)
+    pipeline = Pipeline(Settings(home=home, price_api={server.url!r}), store, ("127.0.0.1", {listener.port}))
     pipeline.start()
     while activity.snapshot()["components"]["pipeline"]["state"] == "starting":
         time.sleep(0.01)
@@ -389,6 +387,13 @@ def test_an_answer_of_another_shape_is_refused_in_one_sentence(shape, server, mo
         api.quote(prices.get(prices.address(api.url, server.url), direct=True), utc_now())
 
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("time", ["2024-03-13T11:10:41.270099Z", "2999-01-01T00:00:00Z"])
+def test_a_recorded_answer_of_another_day_is_taken_as_of_now(time):
+    answer = prices.Answer(200, json.dumps({"price": "73367.8", "time": time}).encode())
+
+    assert prices.APIS[0].quote(answer, AT_11_11, recorded=True) == prices.Quote(73367.8, AT_11_11)
 
 
 def test_a_closed_port_is_refused_in_one_sentence():

@@ -97,8 +97,10 @@ class Pipeline:
     API, the store or the tracing does ends the thread; the last error stands in `activity`.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, collector: tuple[str, int]) -> None:
+        """`collector`: host and port where it receives segments."""
         self._settings = settings
+        self._collector = collector
         self._store = store
         self._patience = {api.name: _Patience() for api in prices.APIS}
         self._backfill: Backfill | None = None
@@ -150,7 +152,7 @@ class Pipeline:
         try:
             from core.ingest import tracing
 
-            recorder = tracing.recorder(self._settings.udp_host, self._settings.udp_port)
+            recorder = tracing.recorder(*self._collector)
         except Exception as error:
             # The SDK raises its own exception out of the very import that the exception's class would come from.
             raise SettingError(
@@ -212,13 +214,14 @@ class Pipeline:
 
     def _ask(self, api: prices.Api, run: _Run) -> prices.Quote:
         url = prices.address(api.url, self._settings.price_api)
+        stand_in = self._settings.price_api is not None
         with self._recorder.in_subsegment(f"fetch {api.name}", namespace="remote") as call:
             call.put_http_meta("method", "GET")
             call.put_http_meta("url", url)
-            answer = prices.get(url, direct=self._settings.price_api is not None)
+            answer = prices.get(url, direct=stand_in)
             call.put_http_meta("status", answer.status)
             run.received_bytes += len(answer.body)
-            return api.quote(answer, _now())
+            return api.quote(answer, _now(), recorded=stand_in)
 
     def _classify(self, quote: prices.Quote) -> str:
         """The flag of a price among the hourly mean prices of the `HISTORY` before it; `average` under `MIN_HOURS`."""

@@ -72,9 +72,20 @@ class Api(NamedTuple):
     url: str
     read: Callable[[bytes, datetime], Quote]
 
-    def quote(self, answer: Answer, now: datetime) -> Quote:
-        """The quote in an answer of this API; raises `PriceUnavailable` with what is wrong with the answer."""
-        return self.read(_ok(answer), now)
+    def quote(self, answer: Answer, now: datetime, *, recorded: bool = False) -> Quote:
+        """The quote in an answer of this API; raises `PriceUnavailable` with what is wrong with the answer.
+
+        A time of long ago would show yesterday's price as today's, one that is ahead would hide all that come until
+        then: both are refused. `recorded`: a stand-in plays answers of another day, whose prices are taken as of `now`.
+        """
+        quote = self.read(_ok(answer), now)
+        if recorded and not now - MAX_AGE <= quote.time <= now:
+            return quote._replace(time=now)
+        if quote.time < now - MAX_AGE:
+            raise PriceUnavailable(f"The price is an old one, of {quote.time:%Y-%m-%d %H:%M} UTC.")
+        if quote.time > now + MAX_AHEAD:
+            raise PriceUnavailable(f"The price is of {quote.time:%Y-%m-%d %H:%M} UTC, which is still to come.")
+        return quote._replace(time=min(quote.time, now))
 
 
 def address(url: str, price_api: str | None) -> str:
@@ -198,18 +209,8 @@ APIS = (
 
 
 def _quote(price: object, moment: object, now: datetime) -> Quote:
-    """A price and its time, checked; a price without a time is one of `now`.
-
-    A time of long ago would show yesterday's price as today's; one that is ahead would hide all that come until then.
-    """
-    if moment is None:
-        return Quote(_price(price), now)
-    at = _utc(moment)
-    if at < now - MAX_AGE:
-        raise PriceUnavailable(f"The price is an old one, of {at:%Y-%m-%d %H:%M} UTC.")
-    if at > now + MAX_AHEAD:
-        raise PriceUnavailable(f"The price is of {at:%Y-%m-%d %H:%M} UTC, which is still to come.")
-    return Quote(_price(price), min(at, now))
+    """A price and its time, each checked by itself; a price without a time is one of `now`."""
+    return Quote(_price(price), now if moment is None else _utc(moment))
 
 
 def _ok(answer: Answer) -> bytes:
