@@ -1,0 +1,255 @@
+"""How spans become rows of the table `spans`: each once, in its latest version, with its service."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.errors import StoreError
+from core.schema import BATCH, rows, transaction
+from core.seen import Hashes, Seen
+from core.spans import Span
+
+__all__ = ["Appended", "Changes", "Extent", "Merger"]
+
+Key = tuple[str, str, str]
+_KEY = ("source", "trace_id", "span_id")
+_KEY_HASH = f"hash({', '.join(_KEY)})"
+_CONTENT_HASH = f"hash({', '.join(column for column in Span._fields if column not in (*_KEY, 'service'))})"
+_PREFIX = "CAST('0x' || left(trace_id, 16) AS UBIGINT)"
+# DuckDB reads `batch` from the local variable of that name; to register a table under a name costs a call of one span
+# 1 ms more, of about 6.
+_INSERT = f"""
+INSERT INTO spans SELECT {", ".join(Span._fields)},
+    cardinality(numbers) + cardinality(texts) + cardinality(booleans) > 0, $now, {_PREFIX}, {_CONTENT_HASH}
+FROM batch"""  # noqa: S608 (names of our own columns, as in all SQL here)
+_FILL = """
+UPDATE spans SET service = filled.service
+FROM (SELECT unnest(?::BIGINT[]) AS id, unnest(?::VARCHAR[]) AS service) AS filled WHERE spans.rowid = filled.id"""
+
+
+class Appended(NamedTuple):
+    """What became of the spans of one call: new rows, spans that changed nothing, rows that were replaced."""
+
+    stored: int
+    duplicates: int
+    replaced: int
+
+
+class Extent(NamedTuple):
+    """How many spans, and the start of the first and of the last (naive UTC)."""
+
+    rows: int
+    oldest: datetime
+    newest: datetime
+
+
+Changes = dict[str, Extent | None]
+"""Each source that changed, with what was added to it; None where its extent must be counted anew."""
+
+
+class _Version(NamedTuple):
+    """What decides whether a span takes the place of another with its key."""
+
+    in_progress: bool
+    parent_id: str | None
+    service: str | None
+    started_at: datetime
+    content: int
+    rowid: int | None = None  # of a stored version
+
+
+class Merger:
+    """Writes the table `spans`. One per file, used by one thread: what it remembers in memory depends on that."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._seen: Seen | None = None  # both are read from the file when they are first needed
+        self._waiting: set[str] = set()  # traces with a subsegment whose service is not known yet
+
+    def append(self, calls: Sequence[Sequence[Span]]) -> tuple[list[Appended], Changes]:
+        """Store the spans of several calls, in this order, in one transaction.
+
+        A span is unique by source, trace and span id, over the whole table. A later version replaces a stored one,
+        but for one that is in progress when the stored one is complete. One that says nothing new writes nothing.
+        A subsegment without a service gets that of its nearest ancestor that has one, whichever comes first.
+        """
+        batch = rows(span for call in calls for span in call)
+        seen = self._remembered()
+        keys = self._hashes(_KEY_HASH, batch)
+        suspects = seen.may_hold(keys)
+        counts, changed = [Appended(len(call), 0, 0) for call in calls], dict[Key, _Version]()
+        moved = set[str]()  # sources of which a stored span got another start
+        stored = self._stored(batch.filter(pa.array(suspects))) if suspects.any() else {}
+        if stored or len(np.unique(keys)) < len(keys):
+            counts, kept = _settled(calls, self._hashes(_CONTENT_HASH, batch), stored)
+            batch = rows(kept.values())
+            changed = {key: stored[key] for key in kept if key in stored}
+            moved = {key[0] for key, old in changed.items() if old.started_at != kept[key].started_at}
+            keys = self._hashes(_KEY_HASH, batch)
+        if not batch.num_rows:
+            return counts, {}
+        with transaction(self._connection):
+            self._delete([old.rowid for old in changed.values()])
+            self._insert(batch)
+            looked, waiting = self._fill_services(batch)
+        seen.add(keys)
+        self._waiting -= looked
+        self._waiting |= waiting
+        gone = Counter(source for source, _, _ in changed)
+        return counts, {
+            source: None if source in moved else extent._replace(rows=extent.rows - gone[source])
+            for source, extent in _extents(batch).items()
+        }
+
+    def replace(self, source: str, spans: Sequence[Span] | pa.Table) -> Changes:
+        """Put `spans` in the place of all that is stored of `source`, in one transaction.
+
+        `spans` may be an Arrow table with the columns of `Span`; it must hold each span once.
+        """
+        batch = spans.select(BATCH.names).cast(BATCH) if isinstance(spans, pa.Table) else rows(spans)
+        keys = self._hashes(_KEY_HASH, batch)
+        if len(np.unique(keys)) < len(keys):
+            if isinstance(spans, pa.Table):
+                raise StoreError(f"The table for the source {source} holds a span twice.")
+            _, kept = _settled([spans], self._hashes(_CONTENT_HASH, batch), {})
+            batch = rows(kept.values())
+            keys = self._hashes(_KEY_HASH, batch)
+        if batch.num_rows and pc.unique(batch["source"]).to_pylist() != [source]:
+            raise StoreError(f"Only spans of the source {source} can take its place.")
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM spans WHERE source = ?", [source])
+            self._insert(batch)
+            _, waiting = self._fill_services(batch)
+        if self._seen:
+            self._seen.add(keys)
+            self._waiting |= waiting
+        return {source: None}
+
+    def remove(self, source: str) -> tuple[int, Changes]:
+        """Delete all spans of `source`; how many."""
+        [(count,)] = self._connection.execute("DELETE FROM spans WHERE source = ?", [source]).fetchall()
+        return count, {source: None} if count else {}
+
+    def retain(self, since: datetime) -> tuple[int, Changes]:
+        """Delete all spans that were stored before `since` (naive UTC); how many."""
+        with transaction(self._connection):
+            counted = self._connection.execute(
+                "SELECT source, count(*) FROM spans WHERE stored_at < ? GROUP BY source", [since]
+            ).fetchall()
+            if counted:
+                self._connection.execute("DELETE FROM spans WHERE stored_at < ?", [since])
+        return sum(number for _, number in counted), {source: None for source, _ in counted}
+
+    def _remembered(self) -> Seen:
+        """The filter of what is stored; made from the file at first, and again when it is full (5 M spans: 1 s)."""
+        if self._seen is None or self._seen.full:
+            [(count,)] = self._connection.execute("SELECT count(*) FROM spans").fetchall()
+            seen = Seen(count)
+            result = self._connection.execute(f"SELECT hash({', '.join(_KEY)}) AS key FROM spans")  # noqa: S608
+            while len(chunk := result.fetch_df_chunk(500)):
+                seen.add(chunk["key"].to_numpy())
+            waiting = self._connection.execute("SELECT DISTINCT trace_id FROM spans WHERE service IS NULL").fetchall()
+            self._waiting = {trace_id for (trace_id,) in waiting}
+            self._seen = seen
+        return self._seen
+
+    def _hashes(self, expression: str, batch: pa.Table) -> Hashes:
+        hashes: Hashes = self._connection.execute(f"SELECT {expression} AS hash FROM batch").fetchnumpy()["hash"]  # noqa: S608
+        return hashes
+
+    def _stored(self, suspected: pa.Table) -> dict[Key, _Version]:
+        """The stored versions of those spans that are really there."""
+        keys = set(zip(*suspected.select(_KEY).to_pydict().values(), strict=True))
+        columns = (*_KEY, "in_progress", "parent_id", "service", "started_at", "content_hash", "rowid")
+        found = self._rows_of({trace_id for _, trace_id, _ in keys}, columns)
+        return {row[:3]: _Version(*row[3:]) for row in found if row[:3] in keys}
+
+    def _rows_of(self, trace_ids: set[str], columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """`columns` of the rows of these traces (and perhaps of a few more)."""
+        # In two steps: DuckDB would read all columns of all rows before it looks for the ids.
+        rowids = self._connection.execute(
+            "SELECT rowid FROM spans WHERE trace_prefix IN (SELECT unnest(?::UBIGINT[]))",
+            [[int(trace_id[:16], 16) for trace_id in trace_ids]],
+        ).fetchnumpy()["rowid"]
+        if not len(rowids):
+            return []
+        return self._connection.execute(
+            f"SELECT {', '.join(columns)} FROM spans WHERE rowid IN (SELECT unnest(?::BIGINT[]))",  # noqa: S608
+            [rowids.tolist()],
+        ).fetchall()
+
+    def _delete(self, rowids: Sequence[int | None]) -> None:
+        if rowids:
+            self._connection.execute("DELETE FROM spans WHERE rowid IN (SELECT unnest(?::BIGINT[]))", [rowids])
+
+    def _insert(self, batch: pa.Table) -> None:
+        self._connection.execute(_INSERT, {"now": datetime.now(UTC).replace(tzinfo=None)})
+
+    def _fill_services(self, batch: pa.Table) -> tuple[set[str], set[str]]:
+        """Hand services down to the subsegments without one, in the traces of `batch` where there may be such.
+
+        Returns the traces that were looked at, and those of them that still have such a subsegment.
+        """
+        looked = self._waiting.intersection(batch["trace_id"].to_pylist()) if self._waiting else set[str]()
+        looked.update(batch.filter(pc.is_null(batch["service"]))["trace_id"].to_pylist())
+        if not looked:
+            return looked, looked
+        known: list[tuple[Key, str]] = []
+        below: defaultdict[Key, list[tuple[Key, int]]] = defaultdict(list)
+        columns = (*_KEY, "parent_id", "service", "rowid")
+        for source, trace_id, span_id, parent_id, service, rowid in self._rows_of(looked, columns):
+            if service is None:
+                below[source, trace_id, parent_id].append(((source, trace_id, span_id), rowid))
+            else:
+                known.append(((source, trace_id, span_id), service))
+        filled: list[tuple[int, str]] = []
+        while known:
+            key, service = known.pop()
+            for child, rowid in below.pop(key, ()):
+                filled.append((rowid, service))
+                known.append((child, service))
+        if filled:
+            self._connection.execute(_FILL, list(map(list, zip(*filled, strict=True))))
+        return looked, {trace_id for _, trace_id, _ in below}
+
+
+def _settled(
+    calls: Sequence[Sequence[Span]], contents: Hashes, stored: dict[Key, _Version]
+) -> tuple[list[Appended], dict[Key, Span]]:
+    """What became of each call's spans, and the spans that are to be written; `contents` are in the calls' order."""
+    latest, kept, counts = dict(stored), dict[Key, Span](), list[Appended]()
+    content = iter(contents.tolist())
+    for call in calls:
+        outcomes: Counter[str] = Counter()
+        for span in call:
+            key = (span.source, span.trace_id, span.span_id)
+            new = _Version(span.in_progress, span.parent_id, span.service, span.started_at, next(content))
+            outcome = _outcome(latest.get(key), new)
+            outcomes[outcome] += 1
+            if outcome == "duplicates":
+                continue
+            if outcome == "replaced" and new.service is None and new.parent_id == latest[key].parent_id:
+                new = new._replace(service=latest[key].service)  # else it would have to be found once more
+                span = span._replace(service=new.service)
+            latest[key], kept[key] = new, span
+        counts.append(Appended(outcomes["stored"], outcomes["duplicates"], outcomes["replaced"]))
+    return counts, kept
+
+
+def _outcome(old: _Version | None, new: _Version) -> str:
+    if old is None:
+        return "stored"
+    late = new.in_progress and not old.in_progress
+    same = new.content == old.content and new.service in (None, old.service)
+    return "duplicates" if late or same else "replaced"
+
+
+def _extents(batch: pa.Table) -> dict[str, Extent]:
+    columns = batch.group_by("source").aggregate([("started_at", how) for how in ("count", "min", "max")]).to_pydict()
+    return {source: Extent(*extent) for source, *extent in zip(*columns.values(), strict=True)}
