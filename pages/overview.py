@@ -29,7 +29,8 @@ if answer.readiness.stage == "none" and answer.dots:
 cards.row(cards.now_and_usual(answer))
 
 st.subheader("Look at first", anchor=False)
-found = queries.anomalies(question, now)
+with st.spinner("Looking through the range"):
+    found = queries.anomalies(question, now)
 if found.empty:
     st.markdown(f"Nothing unusual in {the_last(question.range)}, nothing predicted.")
     st.stop()

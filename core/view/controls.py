@@ -63,7 +63,9 @@ def sidebar() -> None:
     now = datetime.now(UTC).replace(tzinfo=None)
     link = st.query_params.to_dict()  # as it came: Streamlit takes out what a control can't hold
     default_source = settings.current().source
-    linked, ignored = read(link, default_source)
+    known = {name: text for name, text in link.items() if name in Question.__dataclass_fields__}
+    linked, ignored = read(known, default_source)
+    ignored += [f"{name[:40]} is no parameter." for name in link if name not in known]
     with st.sidebar:
         # In the order in which they are seen; drawn in the order in which they depend on each other.
         first, line, ahead, pair, more = (st.container() for _ in range(5))
@@ -172,7 +174,7 @@ def _threshold(question: Question, now: datetime) -> float | None:
         step,
         top,
         step=step,
-        format=f"%g{NBSP}{_unit_name(of)}" if _unit_name(of) else "%g",
+        format=f"%g{NBSP}{of}" if of in ("ms", "s", "USD") else "%g",
         key="coarse_threshold",
         label_visibility="collapsed",
         on_change=_from_slider,
