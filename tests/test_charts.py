@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import altair as alt
 import pandas as pd
 import pytest
 
 from core.question import Question, Window
-from core.view import axis, captions, charts, layers, text
+from core.view import axis, captions, charts, layers, text, vega
 from core.view.sentences import Crossing
 from core.view.text import NBSP
 
@@ -88,6 +89,17 @@ def records(*rows):
 
 
 # Reading a chart
+
+
+def read(chart):
+    """The chart with its rows as dictionaries, times as text, nulls as None."""
+    rows = {name: frame.to_dict("records") for name, frame in chart["datasets"].items()}
+    return {**chart, "datasets": {name: [_plain(row) for row in each] for name, each in rows.items()}}
+
+
+def _plain(row):
+    nulls = {key: None if pd.isna(cell) else cell for key, cell in row.items()}
+    return {key: cell.isoformat() if isinstance(cell, datetime) else cell for key, cell in nulls.items()}
 
 
 def data(spec, layer):
@@ -192,7 +204,7 @@ def test_days_of_23_and_25_hours_each_have_their_tick_at_midnight():
 
 
 def test_tick_labels_are_looked_up_by_the_instant():
-    spec = charts.main(terms("Europe/Berlin"), DAYS, forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms("Europe/Berlin"), DAYS, forecast(), CROSSING, value="latency_avg"))
     midnight = int(datetime(2026, 11, 23, 23, tzinfo=UTC).timestamp() * 1000)
 
     assert f'"{midnight}": "Tue 24 Nov"' in spec["layer"][0]["encoding"]["x"]["axis"]["labelExpr"]
@@ -250,7 +262,7 @@ def test_prices_do_not_begin_at_nought():
 
 
 def test_the_main_chart_shows_two_horizons_back_and_one_ahead():
-    spec = charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     assert domain(spec) == (datetime(2026, 11, 22, 21), datetime(2026, 11, 25, 21))
     assert spec["height"] == 300
@@ -267,7 +279,7 @@ def test_a_range_that_begins_later_is_shown_from_its_first_bucket():
 
 
 def test_the_forecast_begins_at_the_last_complete_bucket_without_width():
-    spec = charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg"))
     last = DAYS["latency_avg"].iloc[-2]
 
     (area,), (line,) = of_mark(spec, "area"), of_meaning(spec, "line", "forecast")
@@ -283,13 +295,13 @@ def test_the_forecast_begins_at_the_last_complete_bucket_without_width():
 def test_after_a_gap_the_forecast_stands_apart():
     stopped = history([70.0] * 30 + [None] * 8, running=None)
 
-    spec = charts.main(terms(), stopped, forecast(), Crossing(0.2), value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), stopped, forecast(), Crossing(0.2), value="latency_avg"))
 
     assert len(data(spec, of_meaning(spec, "line", "forecast")[0])) == 24
 
 
 def test_gaps_stay_gaps_and_say_so():
-    spec = charts.main(terms(), history([70.0, None, 72.0, 73.0]), forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), history([70.0, None, 72.0, 73.0]), forecast(), CROSSING, value="latency_avg"))
 
     line, _ = of_meaning(spec, "line", "history")
     assert [row["y"] for row in data(spec, line)] == [70.0, None, 72.0, 73.0]
@@ -297,14 +309,14 @@ def test_gaps_stay_gaps_and_say_so():
 
 
 def test_a_bucket_alone_between_gaps_is_a_dot():
-    spec = charts.main(terms(), history([70.0, None, 72.0, 73.0]), forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), history([70.0, None, 72.0, 73.0]), forecast(), CROSSING, value="latency_avg"))
 
     dots = of_meaning(spec, "point", "history")[0]
     assert [row["y"] for row in data(spec, dots)] == [70.0]
 
 
 def test_the_running_bucket_is_dashed_to_a_hollow_dot():
-    spec = charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     dash = of_meaning(spec, "line", "history")[1]
     dot = of_meaning(spec, "point", "history")[1]
@@ -317,13 +329,13 @@ def test_the_running_bucket_is_dashed_to_a_hollow_dot():
 def test_a_running_bucket_without_traces_is_not_drawn():
     quiet = history([70.0, 71.0], running=None)
 
-    spec = charts.main(terms(), quiet, forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), quiet, forecast(), CROSSING, value="latency_avg"))
 
     assert len(of_meaning(spec, "line", "history")) == 1
 
 
 def test_the_crossing_is_a_band_with_its_middle_and_its_hours():
-    spec = charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     (band,), (rule,) = of_meaning(spec, "rect", "attention"), of_meaning(spec, "rule", "attention")
     assert data(spec, band) == [{"t": "2026-11-25T10:00:00+00:00", "end": "2026-11-25T18:00:00+00:00"}]
@@ -349,13 +361,13 @@ def test_the_hours_of_a_crossing_name_days_where_it_spans_some(zone, crossing, e
 
 
 def test_where_nothing_crosses_nothing_is_marked():
-    spec = charts.main(terms(), DAYS, forecast(), Crossing(0.01), value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), DAYS, forecast(), Crossing(0.01), value="latency_avg"))
 
     assert of_meaning(spec, "rect", "attention") == []
 
 
 def test_the_threshold_is_a_dashed_line_with_its_label():
-    spec = charts.main(terms(threshold=149.5), DAYS, forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(threshold=149.5), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     (rule,) = of_meaning(spec, "rule", "threshold")
     assert rule["encoding"]["y"]["datum"] == 149.5
@@ -364,7 +376,7 @@ def test_the_threshold_is_a_dashed_line_with_its_label():
 
 
 def test_a_threshold_out_of_sight_points_up():
-    spec = charts.main(terms(threshold=1000.0), DAYS, forecast(), Crossing(0), value="latency_avg").to_dict()
+    spec = read(charts.main(terms(threshold=1000.0), DAYS, forecast(), Crossing(0), value="latency_avg"))
 
     assert of_meaning(spec, "rule", "threshold") == []
     assert f"threshold 1,000{NBSP}ms ↑" in words(spec)
@@ -373,13 +385,13 @@ def test_a_threshold_out_of_sight_points_up():
 
 @pytest.mark.parametrize(("end", "said"), [(NOW, "now"), (datetime(2026, 11, 24, 15), "said here")])
 def test_the_foot_of_the_rule_says_whether_it_is_now(end, said):
-    spec = charts.main(terms(end=end), DAYS, forecast(), CROSSING, value="latency_avg").to_dict()
+    spec = read(charts.main(terms(end=end), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     assert said in words(spec)
 
 
 def test_the_pointer_is_told_in_words():
-    said = cells(charts.main(terms("Europe/Berlin"), DAYS, forecast(), CROSSING, value="latency_avg").to_dict())
+    said = cells(read(charts.main(terms("Europe/Berlin"), DAYS, forecast(), CROSSING, value="latency_avg")))
 
     assert said[0] == {"Time": "Sun 22 Nov 22:00 Berlin", "Observed": f"60.0{NBSP}ms"}
     assert said[48] == {
@@ -393,7 +405,7 @@ def test_the_pointer_is_told_in_words():
 
 
 def test_a_forecast_without_interval_is_a_line_alone():
-    spec = charts.main(terms(), DAYS, forecast(interval=False), Crossing(), value="latency_avg").to_dict()
+    spec = read(charts.main(terms(), DAYS, forecast(interval=False), Crossing(), value="latency_avg"))
 
     assert data(spec, of_mark(spec, "area")[0]) == []
     assert len(data(spec, of_meaning(spec, "line", "forecast")[0])) == 25
@@ -401,7 +413,7 @@ def test_a_forecast_without_interval_is_a_line_alone():
 
 
 def test_unusual_hours_are_ringed_at_their_worst():
-    spec = charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg", unusual=UNUSUAL).to_dict()
+    spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg", unusual=UNUSUAL))
 
     (rings,) = of_meaning(spec, "point", "attention")
     assert data(spec, rings) == [{"t": "2026-11-24T11:00:00+00:00", "y": 74.0}]
@@ -409,9 +421,9 @@ def test_unusual_hours_are_ringed_at_their_worst():
 
 
 def test_colours_are_meanings_that_the_theme_fills_in():
-    spec = charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg", unusual=UNUSUAL).to_dict()
+    spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg", unusual=UNUSUAL))
 
-    assert spec["layer"][0]["encoding"]["color"]["scale"] == {"domain": axis.MEANINGS}
+    assert spec["layer"][0]["encoding"]["color"]["scale"] == {"domain": vega.MEANINGS}
     assert not re.search(r"#[0-9a-fA-F]{6}", json.dumps({**spec, "datasets": {}, "config": {}}))
     assert spec["config"]["aria"] is False
 
@@ -420,12 +432,12 @@ def test_both_themes_have_a_colour_for_each_meaning():
     theme = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text())["theme"]
 
     for mode in ("light", "dark"):
-        assert len(set(theme[mode]["chartCategoricalColors"][: len(axis.MEANINGS)])) == len(axis.MEANINGS)
+        assert len(set(theme[mode]["chartCategoricalColors"][: len(vega.MEANINGS)])) == len(vega.MEANINGS)
 
 
 def test_the_same_frames_give_the_same_chart():
     def draw():
-        return charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg").to_dict()
+        return read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     assert draw() == draw()
 
@@ -436,7 +448,7 @@ def test_the_same_frames_give_the_same_chart():
 def test_the_strip_shows_the_whole_range_and_shades_what_the_main_chart_shows():
     strip = charts.strip(terms(), DAYS, forecast(), value="latency_avg", name="14d")
     assert strip is not None
-    spec = strip.to_dict()
+    spec = read(strip)
 
     shade = of_meaning(spec, "rect", "forecast")[0]
     assert spec["height"] == 84
@@ -450,7 +462,7 @@ def test_there_is_no_strip_where_the_main_chart_shows_the_whole_range():
 
 
 def test_chances_are_bars_of_a_bucket_on_the_time_axis_of_the_main_chart():
-    spec = charts.chances(terms(), DAYS, forecast()).to_dict()
+    spec = read(charts.chances(terms(), DAYS, forecast()))
 
     (bars,) = of_meaning(spec, "rect", "attention")
     assert spec["height"] == 104
@@ -468,7 +480,7 @@ def test_each_record_is_a_dot_and_failed_ones_are_named():
     seen = records((290, 449.0, False), (230, 175.0, True), (50, 176.0, False), (40, None, False))
     named = replace(terms(), name="Latency of each trace")
 
-    spec = charts.dots(named, seen, Window(NOW - HOUR, NOW), value="latency_ms").to_dict()
+    spec = read(charts.dots(named, seen, Window(NOW - HOUR, NOW), value="latency_ms"))
 
     (triangle,) = of_meaning(spec, "point", "fault")
     dot = of_meaning(spec, "point", "history")[0]
@@ -485,7 +497,7 @@ def test_each_record_is_a_dot_and_failed_ones_are_named():
 def test_at_most_five_failed_records_are_named():
     seen = records(*((10 * index, 100.0, True) for index in range(300, 0, -1)))
 
-    spec = charts.dots(terms(), seen, Window(NOW - HOUR, NOW), value="latency_ms").to_dict()
+    spec = read(charts.dots(terms(), seen, Window(NOW - HOUR, NOW), value="latency_ms"))
 
     assert 1 < sum(len(data(spec, word)) for word in of_meaning(spec, "text", "fault")) <= 5
 
@@ -493,14 +505,14 @@ def test_at_most_five_failed_records_are_named():
 def test_many_records_are_small_dots_without_a_line():
     seen = records(*((index, 100.0, False) for index in range(600, 0, -1)))
 
-    spec = charts.dots(terms(), seen, Window(NOW - HOUR, NOW), value="latency_ms").to_dict()
+    spec = read(charts.dots(terms(), seen, Window(NOW - HOUR, NOW), value="latency_ms"))
 
     assert data(spec, of_meaning(spec, "line", "history")[0]) == []
     assert of_meaning(spec, "point", "history")[0]["mark"]["size"] == 9
 
 
 def test_anomalies_are_bands_and_rings_over_the_whole_range():
-    spec = charts.anomalies(terms(), DAYS, forecast(), UNUSUAL, value="latency_avg").to_dict()
+    spec = read(charts.anomalies(terms(), DAYS, forecast(), UNUSUAL, value="latency_avg"))
 
     (bands,), (rings,) = of_meaning(spec, "rect", "attention"), of_meaning(spec, "point", "attention")
     assert domain(spec) == (datetime(2026, 11, 10, 21), datetime(2026, 11, 25, 21))
@@ -519,7 +531,7 @@ def test_groups_are_ranked_by_their_chance_on_the_same_axes():
         {"coinbase": Crossing(0.2), "kraken": CROSSING},
         value="latency_avg",
     )
-    specs = [one.chart.to_dict() for one in small]
+    specs = [read(one.chart) for one in small]
 
     assert [one.group for one in small] == ["kraken", "coinbase", "new"]
     assert [words(spec) for spec in specs] == [
@@ -543,7 +555,7 @@ def test_the_price_has_flags_as_shapes_and_breaks_where_none_came():
         }
     )
 
-    spec = charts.price(terms(), paid, flagged, WINDOW).to_dict()
+    spec = read(charts.price(terms(), paid, flagged, WINDOW))
 
     (line,) = of_meaning(spec, "line", "price")
     high, extreme = of_meaning(spec, "point", "price")
@@ -558,7 +570,7 @@ def test_a_price_every_minute_is_thinned_to_what_a_line_can_show():
     minutes = [NOW - timedelta(minutes=index) for index in range(14 * 24 * 60, 0, -1)]
     paid = prices(*((time, 74_000.0) for time in minutes))
 
-    spec = charts.price(terms(), paid, NO_FLAGS, Window(minutes[0], NOW)).to_dict()
+    spec = read(charts.price(terms(), paid, NO_FLAGS, Window(minutes[0], NOW)))
 
     assert len(data(spec, of_meaning(spec, "line", "price")[0])) <= 2001
 
@@ -566,8 +578,8 @@ def test_a_price_every_minute_is_thinned_to_what_a_line_can_show():
 def test_latency_stands_under_the_price_on_the_same_time():
     window = Window(NOW - timedelta(days=7), NOW)
 
-    price = charts.price(terms(), prices((NOW - HOUR, 74_000.0)), NO_FLAGS, window).to_dict()
-    below = charts.latency_under_price(terms(), DAYS, window, value="latency_avg").to_dict()
+    price = read(charts.price(terms(), prices((NOW - HOUR, 74_000.0)), NO_FLAGS, window))
+    below = read(charts.latency_under_price(terms(), DAYS, window, value="latency_avg"))
 
     assert domain(price) == domain(below)
     assert below["height"] == 190
@@ -575,19 +587,40 @@ def test_latency_stands_under_the_price_on_the_same_time():
     assert left == [axis.LEFT, axis.LEFT]
 
 
+def every_chart(asked, past, ahead, crossing, found, seen, paid):
+    return [
+        charts.main(asked, past, ahead, crossing, value="latency_avg", unusual=found),
+        charts.chances(asked, past, ahead),
+        charts.anomalies(asked, past, ahead, found, value="latency_avg"),
+        charts.dots(asked, seen, WINDOW, value="latency_ms"),
+        charts.price(asked, paid, NO_FLAGS, WINDOW),
+        charts.latency_under_price(asked, past, WINDOW, value="latency_avg"),
+    ]
+
+
+def assert_vega_lite(chart):
+    """Raises where Altair's schema of Vega-Lite, which knows every mark and channel, does not accept the chart."""
+    alt.LayerChart.validate({**chart, "datasets": {}})
+    used = {layer["data"]["name"] for layer in chart["layer"] if "name" in layer["data"]}
+    assert used == set(chart["datasets"])
+
+
+def test_every_chart_is_vega_lite():
+    seen = records((290, 449.0, False), (230, 175.0, True))
+    strip = charts.strip(terms(), DAYS, forecast(), value="latency_avg", name="14d")
+    small = charts.small_multiples(terms(), {"a": DAYS}, {"a": forecast()}, {"a": CROSSING}, value="latency_avg")
+
+    drawn = every_chart(terms(), DAYS, forecast(), CROSSING, UNUSUAL, seen, prices((NOW - HOUR, 74_000.0)))
+    for chart in [*drawn, strip, small[0].chart]:
+        assert_vega_lite(chart)
+
+
 @pytest.mark.parametrize("granularity", ["hourly", "daily"])
 def test_every_chart_can_be_drawn_of_nothing(granularity):
     asked, none, ahead = terms(granularity=granularity), DAYS.head(0), forecast(0)
-    drawn = [
-        charts.main(asked, none, ahead, Crossing(), value="latency_avg", unusual=NOTHING_FOUND),
-        charts.chances(asked, none, ahead),
-        charts.anomalies(asked, none, ahead, NOTHING_FOUND, value="latency_avg"),
-        charts.dots(asked, records(), WINDOW, value="latency_ms"),
-        charts.price(asked, prices(), NO_FLAGS, WINDOW),
-        charts.latency_under_price(asked, none, WINDOW, value="latency_avg"),
-    ]
 
-    assert all(chart.to_dict()["layer"] for chart in drawn)
+    for chart in every_chart(asked, none, ahead, Crossing(), NOTHING_FOUND, records(), prices()):
+        assert_vega_lite(chart)
     assert charts.strip(asked, none, ahead, value="latency_avg", name="14d") is None
     assert charts.small_multiples(asked, {}, {}, {}, value="latency_avg") == []
 
@@ -603,7 +636,7 @@ def test_days_are_those_of_utc_for_every_reader():
     ahead = forecast(7).assign(ds=moments(datetime(2026, 11, 24) + timedelta(days=index) for index in range(7)))
     asked = terms("Asia/Tokyo", granularity="daily")
 
-    spec = charts.main(asked, days, ahead, Crossing(), value="latency_avg").to_dict()
+    spec = read(charts.main(asked, days, ahead, Crossing(), value="latency_avg"))
 
     assert domain(spec) == (datetime(2026, 11, 1), datetime(2026, 12, 1))
     assert cells(spec)[0] == {"Time": "Sun 1 Nov UTC", "Observed": f"80.0{NBSP}ms"}

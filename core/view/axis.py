@@ -8,20 +8,21 @@ UTC, and the places and labels of ticks are made here.
 import json
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-import altair as alt
+import numpy as np
 import pandas as pd
 
 from core.question import Window
 from core.view.text import NBSP, clock, date, local
+from core.view.vega import MEANINGS, Layer, Spec, expr, fixed
 
-__all__ = ["GREY", "LEFT", "MEANINGS", "Values", "aware", "drawn", "frame", "meaning", "ticks", "values", "x"]
+__all__ = ["GREY", "LEFT", "Values", "aware", "frame", "ticks", "values"]
 
-MEANINGS = ["history", "forecast", "threshold", "attention", "fault", "price", "marker"]  # = chartCategoricalColors
-GREY = alt.ExprRef("scale('color','marker')")
+GREY = {"expr": "scale('color','marker')"}
 LEFT = 44  # px for the labels of values, the same in all charts, so that stacked ones line up
 RIGHT = 6  # px for half a dot
 
@@ -54,25 +55,12 @@ class Values(NamedTuple):
     title: str
 
 
-# Colours
-
-
-def meaning(name: str) -> alt.ColorDatum:
-    """The colour of a layer, from the theme on screen."""
-    return alt.ColorDatum(name, type="nominal")
-
-
 # Time
 
 
-def aware(times: pd.Series) -> pd.Series:
+def aware(moments: Sequence[datetime] | pd.Series) -> pd.DatetimeIndex:
     """Naive UTC as aware UTC: Vega takes naive times to be of the browser's zone."""
-    return times.dt.tz_localize("UTC")
-
-
-def x(column: str = "t") -> alt.X:
-    """The time encoding of every layer but the frame, which alone says domain and axis."""
-    return alt.X(f"{column}:T", title=None)
+    return pd.DatetimeIndex(np.asarray(moments, dtype="datetime64[us]")).tz_localize("UTC")
 
 
 def ticks(window: Window, zone: ZoneInfo) -> list[tuple[datetime, str]]:
@@ -134,53 +122,53 @@ def _months(window: Window, zone: ZoneInfo, *, yearly: bool) -> list[tuple[datet
 def _dates(window: Window, zone: ZoneInfo) -> list[datetime]:
     """The midnights, as naive times of the zone, of all days that the window touches."""
     first, last = local(window.start, zone).date(), local(window.end, zone).date()
-    return [datetime.combine(first, time()) + day * _DAY for day in range((last - first).days + 1)]
+    return [datetime.combine(first, clock_time()) + day * _DAY for day in range((last - first).days + 1)]
 
 
 def _utc(wall: datetime, zone: ZoneInfo, fold: int = 0) -> datetime:
     return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC).replace(tzinfo=None)
 
 
-def _time_axis(window: Window, zone: ZoneInfo, *, labels: bool) -> alt.Axis:
+def _time_axis(window: Window, zone: ZoneInfo, *, labels: bool) -> Spec:
     marks = ticks(window, zone)
     named = {str(_milliseconds(place)): label for place, label in marks}
-    return alt.Axis(
-        values=[_instant(place) for place, _ in marks],
-        tickCount=2 * len(marks),  # Vega thins what is more than its own idea of enough
-        labelExpr=f"({json.dumps(named)})[''+time(datum.value)]",
-        labels=labels,
-        ticks=labels,
-        labelOverlap="greedy",
-        labelSeparation=8,
-        labelFlush=False,
-        labelAlign=_RIGHT_AT_THE_END,
-        labelColor=GREY,
-        labelFontSize=12,
-        labelPadding=4,
-        tickColor=GREY,
-        title=None,
-        domain=labels,
-        domainOpacity=0.7,
-        grid=True,
-        gridOpacity=0.7,
-    )
+    return {
+        "values": [_instant(place) for place, _ in marks],
+        "tickCount": 2 * len(marks),  # Vega thins what is more than its own idea of enough
+        "labelExpr": f"({json.dumps(named)})[''+time(datum.value)]",
+        "labels": labels,
+        "ticks": labels,
+        "labelOverlap": "greedy",
+        "labelSeparation": 8,
+        "labelFlush": False,
+        "labelAlign": _RIGHT_AT_THE_END,
+        "labelColor": GREY,
+        "labelFontSize": 12,
+        "labelPadding": 4,
+        "tickColor": GREY,
+        "title": None,
+        "domain": labels,
+        "domainOpacity": 0.7,
+        "grid": True,
+        "gridOpacity": 0.7,
+    }
 
 
 def _milliseconds(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
 
 
-def _instant(moment: datetime) -> alt.DateTime:
-    return alt.DateTime(
-        year=moment.year,
-        month=moment.month,
-        date=moment.day,
-        hours=moment.hour,
-        minutes=moment.minute,
-        seconds=moment.second,
-        milliseconds=moment.microsecond // 1000,
-        utc=True,
-    )
+def _instant(moment: datetime) -> Spec:
+    return {
+        "year": moment.year,
+        "month": moment.month,
+        "date": moment.day,
+        "hours": moment.hour,
+        "minutes": moment.minute,
+        "seconds": moment.second,
+        "milliseconds": moment.microsecond // 1000,
+        "utc": True,
+    }
 
 
 # Values
@@ -245,54 +233,42 @@ def _short(value: float) -> str:
 # The frame
 
 
-def frame(window: Window, zone: ZoneInfo, axis: Values, *, labels: bool = True) -> list[alt.Chart]:
-    """First layers of every chart: the one owns both axes, their domains and the colours; the other is the title."""
-    corners = pd.DataFrame(
-        {"t": aware(pd.Series([window.start, window.end])), "y": [axis.low, axis.high], "m": ["history"] * 2}
-    )
-    time_scale = alt.Scale(type="utc", domain=[_instant(window.start), _instant(window.end)], nice=False)
+def frame(window: Window, zone: ZoneInfo, axis: Values, *, labels: bool = True) -> list[Layer]:
+    """First layers of every chart: one owns both axes, their domains and the colours; then room, and the title."""
+    corners = pd.DataFrame({"t": aware(window), "y": [axis.low, axis.high], "m": ["history"] * 2})
+    times = {"type": "utc", "domain": [_instant(window.start), _instant(window.end)], "nice": False}
+    numbers = {"domain": [axis.low, axis.high], "nice": False, "zero": False}
+    nothing = {"type": "point", "opacity": 0, "size": 0}
+    x = {"field": "t", "type": "temporal", "scale": times, "axis": _time_axis(window, zone, labels=labels)}
+    y = {"field": "y", "type": "quantitative", "scale": numbers, "axis": _value_axis(axis)}
+    color = {"field": "m", "type": "nominal", "scale": {"domain": MEANINGS}, "legend": None}
+    layers = [
+        Layer("frame", corners, nothing, {"x": x, "y": y, "color": color}),
+        # Keeps as much room at the right as a dot on the edge needs, so that all charts are equally wide.
+        Layer("edge", None, nothing, {"x": expr(f"width + {RIGHT}")}),
+    ]
+    if axis.title:
+        # A mark: the axis' own title is lost when layers without one are merged.
+        form = {"type": "text", "align": "left", "baseline": "bottom", "fontSize": 12, "color": GREY}
+        layers.append(Layer("title", None, form, {"x": fixed(-LEFT), "y": fixed(-8), "text": fixed(axis.title)}))
+    return layers
+
+
+def _value_axis(axis: Values) -> Spec:
     places = {str(index): label for index, label in axis.labels.items()}
-    value_axis = alt.Axis(
-        values=[index * axis.step for index in axis.labels],
-        tickCount=2 * len(axis.labels),
-        labelExpr=f"({json.dumps(places)})[''+round(datum.value/{axis.step!r})]",
-        minExtent=LEFT,
-        maxExtent=LEFT,
-        labelPadding=6,
-        labelOverlap=False,
-        domain=False,
-        ticks=False,
-        gridOpacity=0.7,
-        labelColor=GREY,
-        labelFontSize=12,
-        title=None,
-    )
-    owner = (
-        alt.Chart(corners)
-        .mark_point(opacity=0, size=0)
-        .encode(
-            x=alt.X("t:T", axis=_time_axis(window, zone, labels=labels), scale=time_scale),
-            y=alt.Y("y:Q", axis=value_axis, scale=alt.Scale(domain=[axis.low, axis.high], nice=False, zero=False)),
-            color=alt.Color("m:N", scale=alt.Scale(domain=MEANINGS), legend=None),
-        )
-    )
-    one = pd.DataFrame({"one": [1]})
-    # Keeps as much room at the right as a dot on the edge needs, so that all charts are equally wide.
-    edge = alt.Chart(one).mark_point(opacity=0, size=0).encode(x=alt.value(alt.ExprRef(f"width + {RIGHT}")))
-    if not axis.title:
-        return [owner, edge]
-    # A mark: the axis' own title is lost when layers without one are merged.
-    title = alt.Chart(one).mark_text(align="left", baseline="bottom", fontSize=12, color=GREY)
-    return [owner, edge, title.encode(x=alt.value(-LEFT), y=alt.value(-8), text=alt.value(axis.title))]
-
-
-def drawn(layers: Sequence[alt.Chart], height: int, *, above: int = 4) -> alt.LayerChart:
-    """`layers`, back to front, as one chart of that height in px, axes and padding (`above` of it on top) included."""
-    chart: alt.LayerChart = (
-        alt.layer(*layers)
-        .properties(height=height, padding={"left": 0, "right": 0, "top": above, "bottom": 2})
-        .configure_view(stroke=None)
-        .configure(aria=False)  # else a screen reader reads out every mark
-        .configure_axis(aria=False)
-    )
-    return chart
+    return {
+        "values": [index * axis.step for index in axis.labels],
+        "tickCount": 2 * len(axis.labels),
+        "labelExpr": f"({json.dumps(places)})[''+round(datum.value/{axis.step!r})]",
+        "minExtent": LEFT,
+        "maxExtent": LEFT,
+        "labelPadding": 6,
+        "labelOverlap": False,
+        "domain": False,
+        "ticks": False,
+        "grid": True,
+        "gridOpacity": 0.7,
+        "labelColor": GREY,
+        "labelFontSize": 12,
+        "title": None,
+    }

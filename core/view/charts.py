@@ -1,38 +1,39 @@
-"""One function per chart: frames in (naive UTC), an Altair chart of fixed height out, its layers back to front.
+"""One function per chart: frames in (naive UTC), Vega-Lite of fixed height out, its layers back to front.
 
 Ink for what happened, blue for what is said to come, amber for the threshold, magenta for what to look at. `history` is
 what `queries.metrics` answers with (`bucket`, `complete` and the column named by `value`; a gap is null), `forecast`
 what `queries.forecast` does (`ds, yhat, yhat_lower, yhat_upper, p_above`), both of one group and ordered by time.
-Stack charts in `st.container(gap=None)`; give each a `key` and, as `alt`, what `core.view.captions` says of it.
+Show a chart with `st.vega_lite_chart(chart, key=…, alt=…)`, stacked ones in `st.container(gap=None)`; `alt` is what
+`core.view.captions` says of it.
 """
 
 import math
 from datetime import timedelta
 from typing import NamedTuple
 
-import altair as alt
 import pandas as pd
 
 from core.question import Window, bucket_end, bucket_start
-from core.view.axis import GREY, LEFT, Values, drawn, frame, meaning, values, x
+from core.view.axis import GREY, LEFT, Values, aware, frame, values
 from core.view.cells import Row, cells, forecast_rows, history_rows, moment
 from core.view.layers import (
-    Y,
+    HERE,
+    band,
     first_crossing,
     heading,
     history_line,
-    instants,
     named_failed,
     now_rule,
-    once,
     prediction,
     rings,
     running_bucket,
-    span,
+    spans,
+    text_form,
     threshold_line,
 )
 from core.view.sentences import Crossing
 from core.view.text import NBSP, NOTHING, Terms, amount
+from core.view.vega import Layer, Spec, drawn, expr, fixed, meaning, number, time
 
 __all__ = [
     "Small",
@@ -57,7 +58,7 @@ class Small(NamedTuple):
 
     group: str
     probability: float | None
-    chart: alt.LayerChart
+    chart: Spec
 
 
 # Which part of time, and what is in it
@@ -80,12 +81,12 @@ def whole(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Window
 
 def past_of(history: pd.DataFrame, value: str, window: Window) -> pd.DataFrame:
     """The buckets inside `window` as the layers take them: `t` (aware), `y`, `complete`."""
-    inside = history[(history["bucket"] >= window.start) & (history["bucket"] < window.end)].reset_index(drop=True)
+    inside = history[(history["bucket"] >= window.start) & (history["bucket"] < window.end)]
     return pd.DataFrame(
         {
-            "t": instants(inside["bucket"]),
-            "y": inside[value].astype(float),
-            "complete": inside["complete"].astype(bool),
+            "t": aware(inside["bucket"]),
+            "y": inside[value].to_numpy(float, na_value=math.nan),
+            "complete": inside["complete"].to_numpy(bool),
         }
     )
 
@@ -102,7 +103,7 @@ def main(
     value: str,
     unusual: pd.DataFrame | None = None,
     height: int = 300,
-) -> alt.LayerChart:
+) -> Spec:
     """History, interval, forecast, threshold and where it is crossed. `unusual`: of `queries.anomalies`, ringed."""
     window = shown(terms, history, forecast)
     past = past_of(history, value, window)
@@ -123,9 +124,7 @@ def main(
     )
 
 
-def strip(
-    terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, *, value: str, name: str
-) -> alt.LayerChart | None:
+def strip(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, *, value: str, name: str) -> Spec | None:
     """The whole range in 84 px, what `main` shows of it shaded, the range's `name` at its left.
 
     None where `main` shows it all.
@@ -135,33 +134,34 @@ def strip(
         return None
     past = past_of(history, value, window)
     axis = values(past["y"].to_list(), terms.unit, "", threshold=terms.threshold)._replace(labels={}, title="")
-    shade = alt.Chart(span(part.start, part.end)).mark_rect(opacity=0.1, clip=True)
-    label = alt.Chart(once()).mark_text(align="left", baseline="middle", fontSize=12, color=GREY)
+    place = {"x": fixed(-LEFT), "y": expr("height / 2"), "text": fixed(name)}
     return drawn(
         [
             *frame(window, terms.shown_zone, axis),
-            shade.encode(x=x(), x2="end", color=meaning("forecast")),
+            band("shown", spans([part.start], [part.end]), 0.1, "forecast"),
             *history_line(past, width=1),
             *threshold_line(terms, axis, labelled=False),
-            label.encode(x=alt.value(-LEFT), y=alt.value(alt.ExprRef("height / 2")), text=alt.value(name)),
+            Layer("range", None, text_form("left", baseline="middle", color=GREY), place),
         ],
         84,
     )
 
 
-def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> alt.LayerChart:
+def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Spec:
     """The chance of each bucket ahead to be above the threshold, 104 px, on the time axis of `main` above it."""
     bucket = "hour" if terms.granularity == "hourly" else "day"
     title = f"Chance that the {bucket} is above the threshold"
     axis = Values(0, 1, 0.5, {0: f"0{NBSP}%", 1: f"50{NBSP}%", 2: f"100{NBSP}%"}, title)
-    ahead = forecast[["p_above"]].astype(float).reset_index(drop=True).assign(t=instants(forecast["ds"]))
-    ahead = ahead.assign(end=ahead["t"] + terms.width).dropna()
-    bars = alt.Chart(ahead).mark_rect(opacity=0.75, x2Offset=-1, clip=True)
-    height = alt.Y("p_above:Q", title=None)
+    times = aware(forecast["ds"])
+    ahead = pd.DataFrame(
+        {"t": times, "end": times + terms.width, "p_above": forecast["p_above"].to_numpy(float)}
+    ).dropna()
+    bar = {"type": "rect", "opacity": 0.75, "x2Offset": -1, "clip": True}
+    place = {"x": time(), "x2": {"field": "end"}, "y": number("p_above"), "y2": {"datum": 0}}
     return drawn(
         [
             *frame(shown(terms, history, forecast), terms.shown_zone, axis, labels=False),
-            bars.encode(x=x(), x2="end", y=height, y2=alt.datum(0), color=meaning("attention")),
+            Layer("chances", ahead, bar, {**place, "color": meaning("attention")}),
             *cells(forecast_rows(terms, forecast), terms.width, shift=terms.width / 2),
         ],
         104,
@@ -169,7 +169,7 @@ def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> alt.
     )
 
 
-def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, height: int = 300) -> alt.LayerChart:
+def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, height: int = 300) -> Spec:
     """Each record as a dot before a thin line, the failed ones as red triangles, up to five of them named.
 
     `records`: `timestamp`, `failed`, `service` and the column named by `value`, in the unit of `terms`, whose `name` is
@@ -179,18 +179,20 @@ def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, hei
     axis = values(points["y"].to_list(), terms.unit, terms.name, threshold=terms.threshold)
     many = len(points) > 500
     size = 60 if len(points) <= 200 else 9 if many else 25
-    tips = [alt.Tooltip(f"{name.lower()}:N", title=name) for name in ("Time", "Observed", "Service")]
-    failed = points[points["failed"]]
-    through = alt.Chart(points.loc[[] if many else points.index, ["t", "y"]]).mark_line(strokeWidth=1, opacity=0.35)
-    dot = alt.Chart(points[~points["failed"]]).mark_point(filled=True, opacity=0.6 if many else 1, size=size)
-    triangle = alt.Chart(failed).mark_point(shape="triangle-up", filled=True, opacity=1, size=max(size, 40))
+    tips = [{"field": name.lower(), "type": "nominal", "title": name} for name in ("Time", "Observed", "Service")]
+    good, failed = points[~points["failed"]], points[points["failed"]]
+    through = points.loc[[] if many else points.index, ["t", "y"]]
+    line = {"type": "line", "strokeWidth": 1, "opacity": 0.35}
+    dot = {"type": "point", "filled": True, "opacity": 0.6 if many else 1, "size": size}
+    triangle = {"type": "point", "shape": "triangle-up", "filled": True, "opacity": 1, "size": max(size, 40)}
+    ink, red = {**HERE, "color": meaning("history")}, {**HERE, "color": meaning("fault"), "tooltip": tips}
     return drawn(
         [
             *frame(window, terms.zone, axis),
-            through.encode(x=x(), y=Y, color=meaning("history")),
-            dot.encode(x=x(), y=Y, color=meaning("history"), tooltip=tips),
+            Layer("through", through, line, ink),
+            Layer("records", good, dot, {**ink, "tooltip": tips}),
             *threshold_line(terms, axis),
-            triangle.encode(x=x(), y=Y, color=meaning("fault"), tooltip=tips),
+            Layer("failed", failed, triangle, red),
             *named_failed(failed, window),
         ],
         height,
@@ -199,16 +201,15 @@ def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, hei
 
 def anomalies(
     terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, found: pd.DataFrame, *, value: str, height: int = 300
-) -> alt.LayerChart:
+) -> Spec:
     """The whole range and the horizon; each of `found` (of `queries.anomalies`) is a band, its worst bucket ringed."""
     window = whole(terms, history, forecast)
     past = past_of(history, value, window)
     axis = _values(terms, past, forecast)
-    bands = alt.Chart(pd.DataFrame({"t": instants(found["start"]), "end": instants(found["end"])}))
     return drawn(
         [
             *frame(window, terms.shown_zone, axis),
-            bands.mark_rect(opacity=0.13, clip=True).encode(x=x(), x2="end", color=meaning("attention")),
+            band("anomalies", spans(found["start"], found["end"]), 0.13, "attention"),
             *prediction(terms, past, forecast),
             *history_line(past, width=1.25),
             *threshold_line(terms, axis),
@@ -254,13 +255,13 @@ def small_multiples(
     return sorted(small, key=lambda each: (-(each.probability or 0), each.group))
 
 
-def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Window) -> alt.LayerChart:
+def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Window) -> Spec:
     """The price over `window`, 270 px, with the records of flag `high` and `extreme` as shapes on it.
 
     `prices`: `time, price_usd`, ordered; the line is broken where two are more than two hours apart. `flagged`:
     `timestamp, price_usd, flag`; other flags are left out.
     """
-    line = pd.DataFrame({"t": instants(prices["time"]), "y": prices["price_usd"].astype(float).reset_index(drop=True)})
+    line = pd.DataFrame({"t": aware(prices["time"]), "y": prices["price_usd"].to_numpy(float)})
     bin_ = max((window.end - window.start) / 2000, timedelta(minutes=1))  # more than a line can show
     line = line.groupby((line["t"] - line["t"].min()) // bin_).tail(1)
     late = line.loc[line["t"].diff() > timedelta(hours=2), "t"]
@@ -271,16 +272,17 @@ def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Win
         Row(time, {"Time": moment(time, terms, granularity="hourly"), "Price": amount(y, "USD")})
         for time, y in zip(line["t"].dt.tz_localize(None), line["y"], strict=True)
     ]
+    place = {**HERE, "color": meaning("price")}
     shapes = []
     for flag, shape in _FLAGS.items():
         some = flagged[flagged["flag"] == flag]
-        marks = pd.DataFrame({"t": instants(some["timestamp"]), "y": some["price_usd"].astype(float).to_list()})
-        layer = alt.Chart(marks).mark_point(shape=shape, filled=True, opacity=1, size=60)
-        shapes.append(layer.encode(x=x(), y=Y, color=meaning("price")))
+        marks = pd.DataFrame({"t": aware(some["timestamp"]), "y": some["price_usd"].astype(float).to_list()})
+        form = {"type": "point", "shape": shape, "filled": True, "opacity": 1, "size": 60}
+        shapes.append(Layer(f"flag_{flag}", marks, form, place))
     return drawn(
         [
             *frame(window, terms.zone, axis),
-            alt.Chart(broken).mark_line(strokeWidth=2, strokeJoin="round").encode(x=x(), y=Y, color=meaning("price")),
+            Layer("price", broken, {"type": "line", "strokeWidth": 2, "strokeJoin": "round"}, place),
             *shapes,
             *cells(rows, max(bin_, _usual_step(line["t"]))),
         ],
@@ -288,7 +290,7 @@ def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Win
     )
 
 
-def latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, value: str) -> alt.LayerChart:
+def latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, value: str) -> Spec:
     """The history on the time axis of `price` above it, 190 px."""
     past = past_of(history, value, window)
     axis = values(past["y"].to_list(), terms.unit, terms.name, threshold=terms.threshold)
@@ -315,7 +317,7 @@ def _points(terms: Terms, records: pd.DataFrame, value: str) -> pd.DataFrame:
     known = records.dropna(subset=[value]).sort_values("timestamp", kind="stable").reset_index(drop=True)
     return pd.DataFrame(
         {
-            "t": instants(known["timestamp"]),
+            "t": aware(known["timestamp"]),
             "y": known[value].astype(float),
             "failed": known["failed"].astype(bool),
             "time": [moment(time, terms, granularity="seconds") for time in known["timestamp"]],

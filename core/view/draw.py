@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
 from core.view import captions, charts
 from core.view.series import Answer, Series
 from core.view.text import measure_noun
+from core.view.vega import Spec
 
 __all__ = ["MOST_DOTS", "anomalies", "chart", "dots", "forecast", "groups", "price"]
 
@@ -16,9 +16,9 @@ MOST_DOTS = 5_000
 MOST_GROUPS = 12
 
 
-def chart(drawn: alt.LayerChart, key: str, alt: str) -> None:
+def chart(drawn: Spec, key: str, alt: str) -> None:
     """One chart in its place; under the same `key` it changes without being made anew."""
-    st.altair_chart(drawn, key=key, alt=alt)
+    st.vega_lite_chart(drawn, key=key, alt=alt)
 
 
 def forecast(answer: Answer, *, height: int, with_chances: bool) -> None:

@@ -7,51 +7,42 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-import altair as alt
+import numpy as np
 import pandas as pd
 
 from core.question import Window
-from core.view.axis import LEFT, Values, aware, meaning, x
+from core.view.axis import LEFT, Values, aware
 from core.view.sentences import Crossing
 from core.view.text import Terms, between, chance, clock, exactly
+from core.view.vega import Layer, Spec, expr, fixed, meaning, number, time
 
 __all__ = [
-    "Y",
+    "HERE",
+    "band",
     "crossing_hours",
     "first_crossing",
     "heading",
     "history_line",
-    "instants",
     "named_failed",
     "now_rule",
-    "once",
     "prediction",
     "rings",
     "running_bucket",
-    "span",
+    "spans",
+    "text_form",
     "threshold_line",
     "worst",
 ]
 
-Y = alt.Y("y:Q", title=None)
+HERE = {"x": time(), "y": number()}
 
 
 # Data
 
 
-def instants(moments: Sequence[datetime] | pd.Series) -> pd.Series:
-    """Naive UTC times as aware ones."""
-    return aware(pd.Series(moments).reset_index(drop=True).astype("datetime64[us]"))
-
-
-def span(start: datetime, end: datetime) -> pd.DataFrame:
-    """One row for a mark from `t` to `end` (aware)."""
-    return pd.DataFrame({"t": instants([start]), "end": instants([end])})
-
-
-def once() -> pd.DataFrame:
-    """One row for a mark whose place needs no data."""
-    return pd.DataFrame({"one": [1]})
+def spans(starts: Sequence[datetime] | pd.Series, ends: Sequence[datetime] | pd.Series) -> pd.DataFrame:
+    """Rows for marks from `t` to `end` (aware)."""
+    return pd.DataFrame({"t": aware(starts), "end": aware(ends)})
 
 
 def worst(found: pd.DataFrame, past: pd.DataFrame) -> pd.DataFrame:
@@ -65,26 +56,40 @@ def worst(found: pd.DataFrame, past: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows) if rows else past.loc[[], ["t", "y"]]
 
 
+# Forms
+
+
+def text_form(align: str, **more: float | str | Spec) -> Spec:
+    """A word in a chart, standing on its place."""
+    return {"type": "text", "align": align, "baseline": "bottom", "fontSize": 12, **more}
+
+
+def band(name: str, rows: pd.DataFrame, opacity: float, color: str) -> Layer:
+    """Full-height bands from `t` to `end`."""
+    form = {"type": "rect", "opacity": opacity, "clip": True}
+    return Layer(name, rows, form, {"x": time(), "x2": {"field": "end"}, "color": meaning(color)})
+
+
 # Layers, back to front
 
 
-def first_crossing(terms: Terms, crossing: Crossing, *, labelled: bool = True) -> list[alt.Chart]:
+def first_crossing(terms: Terms, crossing: Crossing, *, labelled: bool = True) -> list[Layer]:
     """The window of the first crossing, its middle case, and its hours above the plot."""
     if crossing.earliest is None or crossing.latest is None or crossing.median is None:
         return []
     end = crossing.latest if crossing.latest > crossing.earliest else crossing.latest + terms.width
-    band = alt.Chart(span(crossing.earliest, end)).mark_rect(opacity=0.13, clip=True)
-    rule = alt.Chart(span(crossing.median, end)).mark_rule(strokeWidth=1.5)
+    color = meaning("attention")
+    middle = {"type": "rule", "strokeWidth": 1.5}
     layers = [
-        band.encode(x=x(), x2="end", color=meaning("attention")),
-        rule.encode(x=x(), color=meaning("attention")),
+        band("crossing", spans([crossing.earliest], [end]), 0.13, "attention"),
+        Layer("crossing_middle", spans([crossing.median], [end]), middle, {"x": time(), "color": color}),
     ]
     if not labelled:
         return layers
     long, short = (json.dumps(hours) for hours in crossing_hours(terms, crossing))
-    label = alt.Chart(span(end, end)).mark_text(align="right", baseline="bottom", fontSize=12, fontWeight=600)
-    text = alt.value(alt.ExprRef(f"containerSize()[0] < 600 ? {short} : {long}"))
-    return [*layers, label.encode(x=x(), y=alt.value(-6), text=text, color=meaning("attention"))]
+    text = expr(f"containerSize()[0] < 600 ? {short} : {long}")
+    place = {"x": time(), "y": fixed(-6), "text": text, "color": color}
+    return [*layers, Layer("crossing_hours", spans([end], [end]), text_form("right", fontWeight=600), place)]
 
 
 def crossing_hours(terms: Terms, crossing: Crossing) -> tuple[str, str]:
@@ -98,116 +103,118 @@ def crossing_hours(terms: Terms, crossing: Crossing) -> tuple[str, str]:
     return f"first crossing {hours}", hours if len(hours) > 16 else f"first crossing {hours}"
 
 
-def prediction(terms: Terms, past: pd.DataFrame, forecast: pd.DataFrame) -> list[alt.Chart]:
+def prediction(terms: Terms, past: pd.DataFrame, forecast: pd.DataFrame) -> list[Layer]:
     """Interval and middle value, joined to the last complete bucket where that is the one before them."""
-    numbers = ["yhat", "yhat_lower", "yhat_upper"]
-    ahead = forecast[numbers].astype(float).reset_index(drop=True).assign(t=instants(forecast["ds"]))
+    times, columns = aware(forecast["ds"]), ("yhat", "yhat_lower", "yhat_upper")
+    numbers = {name: forecast[name].to_numpy(float) for name in columns}
     joint = past[past["complete"]].tail(1).dropna(subset=["y"])
-    if len(joint) and len(ahead) and ahead["t"].iloc[0] - joint["t"].iloc[0] == terms.width:
-        start = joint[["t"]].assign(**dict.fromkeys(numbers, joint["y"]))
-        ahead = pd.concat([start, ahead], ignore_index=True)
+    if len(joint) and len(times) and times[0] - joint["t"].iloc[0] == terms.width:
+        times = times.insert(0, joint["t"].iloc[0])
+        numbers = {name: np.insert(column, 0, joint["y"].iloc[0]) for name, column in numbers.items()}
+    ahead = pd.DataFrame({"t": times, **numbers})
     bounded = ahead.dropna()
-    bounds = alt.Chart(bounded if len(bounded) > 1 else bounded.head(0)).mark_area(opacity=0.17)
-    middle = alt.Chart(ahead.dropna(subset=["yhat"])).mark_line(strokeWidth=2.25, strokeJoin="round")
-    low, mid = (alt.Y(f"{name}:Q", title=None) for name in ("yhat_lower", "yhat"))
+    bounds = bounded if len(bounded) > 1 else bounded.head(0)  # more than the joint
+    edges = {"x": time(), "y": number("yhat_lower"), "y2": {"field": "yhat_upper"}, "color": meaning("forecast")}
+    middle = {"x": time(), "y": number("yhat"), "color": meaning("forecast")}
+    line = {"type": "line", "strokeWidth": 2.25, "strokeJoin": "round"}
     return [
-        bounds.encode(x=x(), y=low, y2="yhat_upper", color=meaning("forecast")),
-        middle.encode(x=x(), y=mid, color=meaning("forecast")),
+        Layer("interval", bounds, {"type": "area", "opacity": 0.17}, edges),
+        Layer("forecast", ahead.dropna(subset=["yhat"]), line, middle),
     ]
 
 
-def history_line(past: pd.DataFrame, *, width: float = 1.5) -> list[alt.Chart]:
+def history_line(past: pd.DataFrame, *, width: float = 1.5) -> list[Layer]:
     """Complete buckets, broken where there are none; a bucket alone between two gaps is a dot."""
-    complete = past[past["complete"]]
+    complete = past.loc[past["complete"], ["t", "y"]]
     empty = complete["y"].isna()
     alone = complete[~empty & empty.shift(1, fill_value=True) & empty.shift(-1, fill_value=True)]
-    line = alt.Chart(complete[["t", "y"]]).mark_line(strokeWidth=width, strokeJoin="round")
-    dots = alt.Chart(alone[["t", "y"]]).mark_point(filled=True, opacity=1, size=14)
-    return [layer.encode(x=x(), y=Y, color=meaning("history")) for layer in (line, dots)]
+    line = {"type": "line", "strokeWidth": width, "strokeJoin": "round"}
+    dot = {"type": "point", "filled": True, "opacity": 1, "size": 14}
+    place = {**HERE, "color": meaning("history")}
+    return [Layer("history", complete, line, place), Layer("history_alone", alone, dot, place)]
 
 
-def running_bucket(past: pd.DataFrame) -> list[alt.Chart]:
+def running_bucket(past: pd.DataFrame) -> list[Layer]:
     """The bucket that still runs: dashed from the last complete one to a hollow dot."""
-    tail = past[~past["complete"]].head(1).dropna(subset=["y"])
-    if tail.empty:
+    running = ~past["complete"].to_numpy()
+    if not running.any() or np.isnan(past["y"].to_numpy()[running][0]):
         return []
-    joint = past[past["complete"]].tail(1).dropna(subset=["y"])
-    dash = alt.Chart(pd.concat([joint, tail])[["t", "y"]]).mark_line(strokeWidth=1.5, strokeDash=[2, 3])
-    dot = alt.Chart(tail[["t", "y"]]).mark_point(filled=False, size=36, strokeWidth=1.5, opacity=1)
-    return [layer.encode(x=x(), y=Y, color=meaning("history")) for layer in (dash, dot)]
+    at = int(running.argmax())
+    tail, joint = past.iloc[at : at + 1][["t", "y"]], past.iloc[max(at - 1, 0) : at][["t", "y"]]
+    dash = {"type": "line", "strokeWidth": 1.5, "strokeDash": [2, 3]}
+    dot = {"type": "point", "filled": False, "size": 36, "strokeWidth": 1.5, "opacity": 1}
+    place = {**HERE, "color": meaning("history")}
+    return [Layer("running_line", pd.concat([joint, tail]), dash, place), Layer("running", tail, dot, place)]
 
 
-def threshold_line(terms: Terms, axis: Values, *, labelled: bool = True) -> list[alt.Chart]:
+def threshold_line(terms: Terms, axis: Values, *, labelled: bool = True) -> list[Layer]:
     """The line with its label on it; beyond the axis only the label, at the top edge, with an arrow."""
     beyond = terms.threshold > axis.high
-    text = f"threshold {exactly(terms.threshold, terms.unit)}" + (" ↑" if beyond else "")
-    place = alt.value(18) if beyond else alt.YDatum(terms.threshold)
-    base = alt.Chart(once()).encode(x=alt.value(4), y=place, text=alt.value(text))
-    paper = alt.ExprRef("background")  # behind the words, so that a line under them does not strike them through
-    halo = base.mark_text(
-        align="left", baseline="bottom", dy=-3, fontSize=12, fontWeight=600, stroke=paper, strokeWidth=4, opacity=0.8
-    )
-    label = base.mark_text(align="left", baseline="bottom", dy=-3, fontSize=12, fontWeight=600)
-    words = [halo, label.encode(color=meaning("threshold"))]
-    if beyond:
-        return words if labelled else []
-    rule = alt.Chart(once()).mark_rule(strokeWidth=1.5, strokeDash=[6, 4])
-    line = rule.encode(y=alt.YDatum(terms.threshold), color=meaning("threshold"))
-    return [line, *words] if labelled else [line]
+    height: Spec = fixed(18) if beyond else {"datum": terms.threshold}
+    color = meaning("threshold")
+    layers = []
+    if not beyond:
+        rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [6, 4]}
+        layers.append(Layer("threshold", None, rule, {"y": height, "color": color}))
+    if labelled:
+        text = f"threshold {exactly(terms.threshold, terms.unit)}" + (" ↑" if beyond else "")
+        place = {"x": fixed(4), "y": height, "text": fixed(text)}
+        form = text_form("left", dy=-3, fontWeight=600)
+        # In the colour of the page behind the words, so that a line under them does not strike them through.
+        halo = {**form, "stroke": {"expr": "background"}, "strokeWidth": 4, "opacity": 0.8}
+        layers.append(Layer("threshold_halo", None, halo, place))
+        layers.append(Layer("threshold_label", None, form, {**place, "color": color}))
+    return layers
 
 
-def now_rule(terms: Terms, window: Window) -> list[alt.Chart]:
+def now_rule(terms: Terms, window: Window) -> list[Layer]:
     """Where what is known ends, said at the foot of the rule."""
     if not window.start <= terms.end <= window.end:
         return []
-    base = alt.Chart(span(terms.end, terms.end))
-    word = base.mark_text(align="right", baseline="bottom", dx=-4, fontSize=12)
-    said = "now" if terms.end == terms.now else "said here"
-    foot = alt.value(alt.ExprRef("height - 4"))
+    rows, color = spans([terms.end], [terms.end]), meaning("marker")
+    said = fixed("now" if terms.end == terms.now else "said here")
+    foot = {"x": time(), "y": expr("height - 4"), "text": said, "color": color}
     return [
-        base.mark_rule(strokeWidth=1).encode(x=x(), color=meaning("marker")),
-        word.encode(x=x(), y=foot, text=alt.value(said), color=meaning("marker")),
+        Layer("now", rows, {"type": "rule", "strokeWidth": 1}, {"x": time(), "color": color}),
+        Layer("now_label", rows, text_form("right", dx=-4), foot),
     ]
 
 
-def rings(past: pd.DataFrame, found: pd.DataFrame | None) -> list[alt.Chart]:
+def rings(past: pd.DataFrame, found: pd.DataFrame | None) -> list[Layer]:
     """Around the worst bucket of each observed anomaly."""
     if found is None or found.empty:
         return []
-    marks = alt.Chart(worst(found, past)).mark_point(filled=False, size=110, strokeWidth=2, opacity=1)
-    return [marks.encode(x=x(), y=Y, color=meaning("attention"))]
+    form = {"type": "point", "filled": False, "size": 110, "strokeWidth": 2, "opacity": 1}
+    return [Layer("unusual", worst(found, past), form, {**HERE, "color": meaning("attention")})]
 
 
-def named_failed(failed: pd.DataFrame, window: Window) -> list[alt.Chart]:
+def named_failed(failed: pd.DataFrame, window: Window) -> list[Layer]:
     """The word beside up to five of the failed (`t, y`), newest first, none where it would stand on another's."""
     room = (window.end - window.start) * 0.14  # the word on a phone
-    end = instants([window.end]).iloc[0]
+    end = aware([window.end])[0]
     chosen: list[int] = []
-    for index, time in failed["t"].iloc[::-1].items():
-        if len(chosen) < 5 and (not chosen or failed["t"][chosen[-1]] - time > room):
+    for index, moment in failed["t"].iloc[::-1].items():
+        if len(chosen) < 5 and (not chosen or failed["t"][chosen[-1]] - moment > room):
             chosen.append(index)
-    late = failed["t"][chosen] > end - room
-    base = alt.Chart(failed.loc[late.index[~late], ["t", "y"]])
-    at_the_end = alt.Chart(failed.loc[late.index[late], ["t", "y"]])
-    words = [
-        base.mark_text(align="left", baseline="middle", dx=7, fontSize=12),
-        at_the_end.mark_text(align="right", baseline="middle", dx=-7, fontSize=12),
+    named = failed.loc[chosen, ["t", "y"]]
+    late = named["t"] > end - room
+    place = {**HERE, "text": fixed("failed"), "color": meaning("fault")}
+    return [
+        Layer("failed_names", named[~late], text_form("left", baseline="middle", dx=7), place),
+        Layer("failed_names_at_the_end", named[late], text_form("right", baseline="middle", dx=-7), place),
     ]
-    return [word.encode(x=x(), y=Y, text=alt.value("failed"), color=meaning("fault")) for word in words]
 
 
-def heading(group: str, probability: float | None) -> list[alt.Chart]:
+def heading(group: str, probability: float | None) -> list[Layer]:
     """Above a small chart: its group at the left, its chance at the right, magenta from 50 % on."""
     attention = probability is not None and round(100 * probability) >= 50
-    base = alt.Chart(once())
-    name = base.mark_text(align="left", baseline="bottom", fontSize=12, fontWeight=600, limit=alt.ExprRef("width"))
-    right = base.mark_text(align="right", baseline="bottom", fontSize=12, fontWeight=600)
+    name = {"x": fixed(-LEFT), "y": fixed(-8), "text": fixed(group), "color": meaning("history")}
+    said = {
+        "y": fixed(-8),
+        "text": fixed(chance(probability)),
+        "color": meaning("attention" if attention else "marker"),
+    }
     return [
-        name.encode(x=alt.value(-LEFT), y=alt.value(-8), text=alt.value(group), color=meaning("history")),
-        right.encode(
-            x=alt.value(alt.ExprRef("width")),
-            y=alt.value(-8),
-            text=alt.value(chance(probability)),
-            color=meaning("attention" if attention else "marker"),
-        ),
+        Layer("group", None, text_form("left", fontWeight=600, limit={"expr": "width"}), name),
+        Layer("group_chance", None, text_form("right", fontWeight=600), {"x": expr("width"), **said}),
     ]
