@@ -19,7 +19,7 @@ from core.errors import StoreError, StoreFull, StoreInUse
 from core.merge import Appended, Changes, Extent, Merger
 from core.schema import migrate
 from core.spans import Span
-from core.writer import Writer
+from core.writer import Writer, first_line
 
 __all__ = ["PRICES", "Appended", "Price", "Store", "current", "is_open", "use"]
 
@@ -105,7 +105,7 @@ class Store:
         try:
             self._writing.execute("CHECKPOINT")
         except duckdb.Error as error:  # nothing is lost: the next start reads the log instead
-            raise StoreError(f"The store could not write a checkpoint as it closed: {error}") from error
+            raise StoreError(f"The store could not write a checkpoint as it closed: {first_line(error)}") from error
         finally:
             self._disconnect()
 
@@ -207,7 +207,9 @@ class Store:
         try:
             yield cursor
         except duckdb.Error as error:
-            raise StoreError("The store is closed." if self._closed else f"The store can't answer: {error}") from error
+            if self._closed:
+                raise StoreError("The store is closed.") from error
+            raise StoreError(f"The store can't answer: {first_line(error)}") from error
         finally:
             with self._lock:
                 self._readers.discard(cursor)
@@ -277,12 +279,12 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
             pid = re.search(r"\(PID (\d+)\)", str(error))
             holder = f"Process {pid[1]}" if pid else "Another process"
             raise StoreInUse(f"{holder} has {path} open: stop it, or set TRACECAST_HOME to another folder.") from error
-        raise StoreError(f"{path} can't be opened as a store: {str(error).splitlines()[0]}") from error
+        raise StoreError(f"{path} can't be opened as a store: {first_line(error)}") from error
     try:
         migrate(connection)
     except (StoreError, duckdb.Error) as error:
         connection.close()
-        raise StoreError(f"{path} can't be used: {error}") from error
+        raise StoreError(f"{path} can't be used: {first_line(error)}") from error
     return connection
 
 

@@ -12,7 +12,7 @@ from core.errors import StoreError
 from core.merge import Appended
 from core.spans import Span
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "first_line"]
 
 _CALLS_A_COMMIT = 64
 
@@ -108,6 +108,11 @@ def _do(job: _Job) -> None:
 def _as_store_error(error: Exception) -> StoreError:
     if isinstance(error, StoreError):
         return error
-    told = StoreError(f"The store could not write: {error}")
+    told = StoreError(f"The store could not write: {first_line(error)}")
     told.__cause__ = error
     return told
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, without the lines below that show where in the SQL."""
+    return str(error).partition("\n")[0]
