@@ -210,6 +210,14 @@ def test_tick_labels_are_looked_up_by_the_instant():
     assert f'"{midnight}": "Tue 24 Nov"' in spec["layer"][0]["encoding"]["x"]["axis"]["labelExpr"]
 
 
+def test_narrow_charts_name_days_before_hours():
+    spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg"))
+
+    narrow, wide = re.findall(r"\{.*?\}", spec["layer"][0]["encoding"]["x"]["axis"]["labelExpr"])
+    assert list(json.loads(narrow).values()) == ["Mon 23 Nov", "", "Tue 24 Nov", "", "Wed 25 Nov", ""]
+    assert list(json.loads(wide).values()) == ["Mon 23 Nov", "12:00", "Tue 24 Nov", "12:00", "Wed 25 Nov", "12:00"]
+
+
 # The value axis
 
 

@@ -471,6 +471,12 @@ def test_each_state_of_the_history_has_its_sentence(ready, title, ink):
     assert (said.title, said.ink) == (nb(title), nb(ink))
 
 
+def test_shares_that_are_mostly_nought_are_of_failures():
+    said = answer(Ready(intermittent=True), Crossing(), history(0, 0), AHEAD, stat="error_rate")
+
+    assert said.title == "Most hours have no failures: shares only"
+
+
 def test_from_a_week_to_two_the_small_print_says_that_the_weekly_cycle_is_missing():
     said = answer(Ready(observed_hours=220, stage="no_week"), Crossing(0.04), history(100), AHEAD)
 

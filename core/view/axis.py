@@ -20,10 +20,11 @@ from core.question import Window
 from core.view.text import NBSP, clock, date, local
 from core.view.vega import MEANINGS, Layer, Spec, expr, fixed
 
-__all__ = ["GREY", "LEFT", "Values", "aware", "frame", "ticks", "values"]
+__all__ = ["GREY", "LEFT", "NARROW", "Values", "aware", "frame", "ticks", "values"]
 
 GREY = {"expr": "scale('color','marker')"}
 LEFT = 44  # px for the labels of values, the same in all charts, so that stacked ones line up
+NARROW = 600  # px; narrower charts say less
 RIGHT = 6  # px for half a dot
 
 # A label past the plot's right edge would shrink it, and stacked charts would no longer line up.
@@ -132,10 +133,14 @@ def _utc(wall: datetime, zone: ZoneInfo, fold: int = 0) -> datetime:
 def _time_axis(window: Window, zone: ZoneInfo, *, labels: bool) -> Spec:
     marks = ticks(window, zone)
     named = {str(_milliseconds(place)): label for place, label in marks}
+    labelled = f"({json.dumps(named)})"
+    if 30 * _HOUR < window.end - window.start <= 80 * _HOUR:  # where there is room for few, days say more than hours
+        midnights = {place: "" if ":" in label else label for place, label in named.items()}
+        labelled = f"(containerSize()[0] < {NARROW} ? {json.dumps(midnights)} : {json.dumps(named)})"
     return {
         "values": [_instant(place) for place, _ in marks],
         "tickCount": 2 * len(marks),  # Vega thins what is more than its own idea of enough
-        "labelExpr": f"({json.dumps(named)})[''+time(datum.value)]",
+        "labelExpr": f"{labelled}[''+time(datum.value)]",
         "labels": labels,
         "ticks": labels,
         "labelOverlap": "greedy",

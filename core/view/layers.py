@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.question import Window
-from core.view.axis import LEFT, Values, aware
+from core.view.axis import LEFT, NARROW, Values, aware
 from core.view.sentences import Crossing
 from core.view.text import Terms, between, chance, clock, exactly
 from core.view.vega import Layer, Spec, expr, fixed, meaning, number, time
@@ -70,6 +70,13 @@ def band(name: str, rows: pd.DataFrame, opacity: float, color: str) -> Layer:
     return Layer(name, rows, form, {"x": time(), "x2": {"field": "end"}, "color": meaning(color)})
 
 
+def _words(name: str, rows: pd.DataFrame | None, form: Spec, place: Spec) -> list[Layer]:
+    """Words on a halo in the colour of the page, so that a line under them does not strike them through."""
+    halo = {**form, "stroke": {"expr": "background"}, "strokeWidth": 4, "opacity": 0.8}
+    unpainted = {channel: at for channel, at in place.items() if channel != "color"}
+    return [Layer(f"{name}_halo", rows, halo, unpainted), Layer(name, rows, form, place)]
+
+
 # Layers, back to front
 
 
@@ -87,7 +94,7 @@ def first_crossing(terms: Terms, crossing: Crossing, *, labelled: bool = True) -
     if not labelled:
         return layers
     long, short = (json.dumps(hours) for hours in crossing_hours(terms, crossing))
-    text = expr(f"containerSize()[0] < 600 ? {short} : {long}")
+    text = expr(f"containerSize()[0] < {NARROW} ? {short} : {long}")
     place = {"x": time(), "y": fixed(-6), "text": text, "color": color}
     return [*layers, Layer("crossing_hours", spans([end], [end]), text_form("right", fontWeight=600), place)]
 
@@ -158,12 +165,8 @@ def threshold_line(terms: Terms, axis: Values, *, labelled: bool = True) -> list
         layers.append(Layer("threshold", None, rule, {"y": height, "color": color}))
     if labelled:
         text = f"threshold {exactly(terms.threshold, terms.unit)}" + (" ↑" if beyond else "")
-        place = {"x": fixed(4), "y": height, "text": fixed(text)}
-        form = text_form("left", dy=-3, fontWeight=600)
-        # In the colour of the page behind the words, so that a line under them does not strike them through.
-        halo = {**form, "stroke": {"expr": "background"}, "strokeWidth": 4, "opacity": 0.8}
-        layers.append(Layer("threshold_halo", None, halo, place))
-        layers.append(Layer("threshold_label", None, form, {**place, "color": color}))
+        place = {"x": fixed(4), "y": height, "text": fixed(text), "color": color}
+        layers += _words("threshold_label", None, text_form("left", dy=-3, fontWeight=600), place)
     return layers
 
 
@@ -176,7 +179,7 @@ def now_rule(terms: Terms, window: Window) -> list[Layer]:
     foot = {"x": time(), "y": expr("height - 4"), "text": said, "color": color}
     return [
         Layer("now", rows, {"type": "rule", "strokeWidth": 1}, {"x": time(), "color": color}),
-        Layer("now_label", rows, text_form("right", dx=-4), foot),
+        *_words("now_label", rows, text_form("right", dx=-4), foot),
     ]
 
 

@@ -216,7 +216,7 @@ def stopped(terms: Terms, since: datetime, observed_hours: int, grey: str = "") 
 
 def shares_only(terms: Terms, forecast: pd.DataFrame, grey: str = "") -> Sentence:
     """Most hours are zero, so that a middle value says nothing: the highest hourly share above the threshold."""
-    title = "Most hours have no requests: shares only"
+    title = f"Most hours have no {'failures' if terms.unit == 'share' else 'requests'}: shares only"
     known = forecast.dropna(subset=["p_above"])
     if known.empty:
         return Sentence(title, "", grey)
