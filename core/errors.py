@@ -8,9 +8,10 @@ TracecastError
 ├── SourceError
 │   ├── MalformedSegment
 │   └── SourceUnavailable
-└── StoreError
-    ├── StoreInUse
-    └── StoreFull
+├── StoreError
+│   ├── StoreInUse
+│   └── StoreFull
+└── WorkerLost
 """
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "StoreFull",
     "StoreInUse",
     "TracecastError",
+    "WorkerLost",
 ]
 
 
@@ -78,3 +80,7 @@ class StoreInUse(StoreError):
 
 class StoreFull(StoreError):
     """The disk is too full to accept more; nothing was written."""
+
+
+class WorkerLost(TracecastError):
+    """A process of the pool ended before it had an answer; trying again later may help."""

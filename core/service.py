@@ -1,4 +1,4 @@
-"""The process's own work: it opens the store, then starts and stops the collector, the pipeline and the upkeep."""
+"""The process's own work: it opens the store, then starts and stops the collector, pipeline, workers and upkeep."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from core import activity, queries, settings, store
+from core import activity, queries, settings, store, workers
 from core.analysis import forecast
 from core.errors import TracecastError
 from core.ingest.bitcoin import Pipeline
@@ -48,10 +48,12 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     ]
     for thread in threads:
         thread.start()
+    workers.start(forecast.warm)
     try:
         yield
     finally:
         stopping.set()
+        workers.stop()
         if pipeline:
             pipeline.stop()
         collector.stop()

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ALL = {
     "access", "activity", "analysis", "api", "errors", "export", "ingest", "queries", "question", "service", "settings",
-    "spans", "store", "view",
+    "spans", "store", "view", "workers",
 }  # fmt: skip
 MAY_IMPORT = {
     "errors": set(),
@@ -21,8 +21,9 @@ MAY_IMPORT = {
     "store": {"spans", "settings", "errors"},
     "ingest": {"spans", "store", "activity", "settings", "errors"},
     "analysis": {"errors", "spans", "question"},
+    "workers": {"errors"},
     "access": {"settings", "errors"},
-    "queries": {"question", "analysis", "store", "activity", "settings", "errors"},
+    "queries": {"question", "analysis", "store", "activity", "workers", "settings", "errors"},
     "export": {"errors"},
     "api": ALL - {"service", "view"},
     "service": ALL - {"view"},
@@ -33,7 +34,7 @@ MAY_IMPORT = {
 MAY_IMPORT_STREAMLIT = {"queries", "view", "pages", "streamlit_app"}
 PARTS = {  # rooms that are more than one file
     **dict.fromkeys(["lenient_json", "segment_fields"], "spans"),
-    **dict.fromkeys(["merge", "schema", "seen", "writer"], "store"),
+    **dict.fromkeys(["ledger", "merge", "schema", "seen", "writer"], "store"),
 }
 
 
