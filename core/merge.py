@@ -28,6 +28,16 @@ _INSERT = f"""
 INSERT INTO spans SELECT {", ".join(Span._fields)},
     cardinality(numbers) + cardinality(texts) + cardinality(booleans) > 0, $now, {_PREFIX}, {_CONTENT_HASH}
 FROM batch"""  # noqa: S608 (names of our own columns, as in all SQL here)
+# Of a trace pulled from X-Ray, the span `summary` stands for all of its spans until one of them is stored.
+_OVERTAKEN = """
+DELETE FROM spans WHERE rowid IN (
+    SELECT summary.rowid FROM spans AS summary JOIN spans AS other
+        ON other.trace_prefix = summary.trace_prefix AND other.trace_id = summary.trace_id
+        AND other.source = summary.source AND other.span_id <> 'summary'
+    WHERE summary.span_id = 'summary' AND starts_with(summary.source, 'aws:')
+        AND summary.trace_prefix IN (SELECT unnest($prefixes::UBIGINT[]))
+        AND other.trace_prefix IN (SELECT unnest($prefixes::UBIGINT[]))
+) RETURNING source"""
 _FILL = """
 UPDATE spans SET service = filled.service
 FROM (SELECT unnest(?::BIGINT[]) AS id, unnest(?::VARCHAR[]) AS service) AS filled WHERE spans.rowid = filled.id"""
@@ -84,7 +94,7 @@ class Merger:
         keys = self._hashes(_KEY_HASH, batch)
         suspects = seen.may_hold(keys)
         counts, changed = [Appended(len(call), 0, 0) for call in calls], dict[Key, _Version]()
-        moved = set[str]()  # sources of which a stored span got another start
+        moved = set[str]()  # sources of which a stored span got another start, or was deleted
         stored = self._stored(batch.filter(pa.array(suspects))) if suspects.any() else {}
         if stored or len(np.unique(keys)) < len(keys):
             counts, kept = _settled(calls, self._hashes(_CONTENT_HASH, batch), stored)
@@ -98,6 +108,7 @@ class Merger:
             self._delete([old.rowid for old in changed.values()])
             self._insert(batch)
             looked, waiting = self._fill_services(batch)
+            moved |= self._drop_overtaken(batch)
         seen.add(keys)
         self._waiting -= looked
         self._waiting |= waiting
@@ -132,8 +143,10 @@ class Merger:
         return {source: None}
 
     def remove(self, source: str) -> tuple[int, Changes]:
-        """Delete all spans of `source`; how many."""
-        [(count,)] = self._connection.execute("DELETE FROM spans WHERE source = ?", [source]).fetchall()
+        """Delete all spans of `source`, and forget what was read of it; how many spans there were."""
+        with transaction(self._connection):
+            [(count,)] = self._connection.execute("DELETE FROM spans WHERE source = ?", [source]).fetchall()
+            self._connection.execute("DELETE FROM slices WHERE source = ?", [source])
         return count, {source: None} if count else {}
 
     def retain(self, since: datetime) -> tuple[int, Changes]:
@@ -190,6 +203,14 @@ class Merger:
 
     def _insert(self, batch: pa.Table) -> None:
         self._connection.execute(_INSERT, {"now": datetime.now(UTC).replace(tzinfo=None)})
+
+    def _drop_overtaken(self, batch: pa.Table) -> set[str]:
+        """Delete the span `summary` of the batch's traces of which more is stored; the sources that had such."""
+        pulled = batch.filter(pc.starts_with(batch["source"], "aws:"))["trace_id"]
+        if not len(pulled):
+            return set()
+        prefixes = [int(trace_id[:16], 16) for trace_id in pc.unique(pulled).to_pylist()]
+        return {source for (source,) in self._connection.execute(_OVERTAKEN, {"prefixes": prefixes}).fetchall()}
 
     def _fill_services(self, batch: pa.Table) -> tuple[set[str], set[str]]:
         """Hand services down to the subsegments without one, in the traces of `batch` where there may be such.

@@ -66,6 +66,30 @@ MIGRATIONS: Sequence[str] = (
         FROM spans
         WHERE NOT in_progress;
     """,
+    # Version 2: what was read from X-Ray, see `core/ledger.py`.
+    """
+    CREATE TABLE slices (
+        source VARCHAR NOT NULL,
+        filter VARCHAR NOT NULL,
+        start_at TIMESTAMP NOT NULL,
+        end_at TIMESTAMP NOT NULL,
+        traces BIGINT NOT NULL,
+        scanned BIGINT NOT NULL,
+        read BIGINT NOT NULL
+    );
+    CREATE TABLE pulls (
+        id VARCHAR PRIMARY KEY,
+        source VARCHAR NOT NULL,
+        start_at TIMESTAMP NOT NULL,
+        end_at TIMESTAMP NOT NULL
+    );
+    CREATE TABLE billed (
+        day DATE,
+        source VARCHAR,
+        traces BIGINT NOT NULL,
+        PRIMARY KEY (day, source)
+    );
+    """,
 )
 
 

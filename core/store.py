@@ -63,7 +63,7 @@ class Store:
 
     | call | from | when it returns |
     |---|---|---|
-    | `append`, `append_prices`, `replace`, `remove`, `retain` | any thread | it is durable |
+    | `append`, `append_prices`, `replace`, `remove`, `retain`, `write` | any thread | it is durable |
     | `query`, `chunks`, `trace` | any thread | with what was committed when it began |
 
     Opening makes the folder, the file and its schema, and brings an older schema forward. It raises `StoreInUse` when
@@ -145,7 +145,7 @@ class Store:
         self._writer.do(lambda: self._note(self._merger.replace(source, spans)))
 
     def remove(self, source: str) -> int:
-        """Delete all spans of `source`; how many there were."""
+        """Delete all spans of `source`, and forget which slices of it were read; how many spans there were."""
         return self._writer.do(lambda: self._noted(*self._merger.remove(source)))
 
     def retain(self, days: int, now: datetime) -> int:
@@ -160,6 +160,11 @@ class Store:
         latest = {(row.time, row.exchange, row.kind): row for row in rows}
         columns = [list(column) for column in zip(*latest.values(), strict=True)]
         self._writer.do(lambda: self._write_prices(columns))
+
+    def write(self, sql: str, params: Params = ()) -> None:
+        """Run one statement on another table than spans and prices. Raises as `append` does."""
+        self._check_disk()
+        self._writer.do(lambda: self._writing.execute(sql, params))
 
     # Reading
 
