@@ -15,6 +15,7 @@ from core.errors import SettingError
 __all__ = ["Settings", "current", "is_loopback"]
 
 _ROOT = Path(__file__).resolve().parent.parent
+_REGION = re.compile(r"[a-z0-9-]{1,40}")
 _SOURCE = re.compile(r"sample|live|otlp|aws:[a-z0-9-]{1,40}|file:[A-Za-z0-9._-]{1,80}")
 
 T = TypeVar("T")
@@ -31,6 +32,10 @@ class Settings:
     price_api: str | None = None  # scheme and host that stand in for those of all three price APIs
     price_interval_s: float = 60.0
     source: str = "sample"
+    aws_regions: tuple[str, ...] = ()  # those whose X-Ray may be read
+    xray_filter: str | None = None  # a filter expression of X-Ray
+    xray_endpoint: str | None = None  # stands in for the address of X-Ray
+    pull_max_traces_per_day: int = 200_000  # scanned or retrieved: what AWS may bill
     sampling_rate: float = 1.0  # share of requests that X-Ray SDKs are told to trace
     retention_days: int = 0  # 0 keeps everything
     api_token: str | None = field(default=None, repr=False)
@@ -74,8 +79,19 @@ class Settings:
             price_api=read("PRICE_API", _base_url, "a scheme and host, for example http://127.0.0.1:9000", None),
             price_interval_s=read("PRICE_INTERVAL_S", _at_least(1.0), "seconds, 1 or more", default.price_interval_s),
             source=read("SOURCE", _source, "sample, live, otlp, aws:<region> or file:<name>", default.source),
+            aws_regions=read("AWS_REGION", _regions, "regions joined by commas, for example eu-west-1,us-east-1", ()),
+            xray_filter=read("XRAY_FILTER", str, "a filter expression of X-Ray", None),
+            xray_endpoint=read(
+                "XRAY_ENDPOINT", _base_url, "a scheme and host, for example http://127.0.0.1:9000", None
+            ),
+            pull_max_traces_per_day=read(
+                "PULL_MAX_TRACES_PER_DAY",
+                _whole,
+                "a whole number of traces, for example 200000",
+                default.pull_max_traces_per_day,
+            ),
             sampling_rate=read("SAMPLING_RATE", _share, "a share from 0 to 1, for example 0.25", default.sampling_rate),
-            retention_days=read("RETENTION_DAYS", _days, "a whole number of days, for example 30", 0),
+            retention_days=read("RETENTION_DAYS", _whole, "a whole number of days, for example 30", 0),
             api_token=read("API_TOKEN", _token, "text without blanks", None),
             log_level=read("LOG_LEVEL", _log_level, "DEBUG, INFO, WARNING or ERROR", default.log_level),
             server_address=environ.get("STREAMLIT_SERVER_ADDRESS", default.server_address),
@@ -136,8 +152,13 @@ def _share(text: str) -> float:
     return float(text) if 0 <= float(text) <= 1 else _refuse(text)
 
 
-def _days(text: str) -> int:
+def _whole(text: str) -> int:
     return int(text) if int(text) >= 0 else _refuse(text)
+
+
+def _regions(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    return names if names and all(_REGION.fullmatch(name) for name in names) else _refuse(text)
 
 
 def _token(text: str) -> str:

@@ -24,6 +24,13 @@ def test_an_address_may_be_ipv6():
     assert (settings.udp_host, settings.udp_port) == ("[::1]", 2001)
 
 
+def test_regions_are_a_list():
+    settings = Settings.load({"TRACECAST_AWS_REGION": "eu-west-1, us-east-1,eu-west-1"}, {})
+
+    assert settings.aws_regions == ("eu-west-1", "us-east-1")
+    assert Settings.load({}, {}).aws_regions == ()
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -34,6 +41,10 @@ def test_an_address_may_be_ipv6():
         ("PRICE_INTERVAL_S", "0"),
         ("PRICE_INTERVAL_S", "nan"),
         ("SOURCE", "elsewhere"),
+        ("AWS_REGION", "Ireland"),
+        ("AWS_REGION", ","),
+        ("XRAY_ENDPOINT", "127.0.0.1:9000"),
+        ("PULL_MAX_TRACES_PER_DAY", "many"),
         ("SAMPLING_RATE", "2"),
         ("RETENTION_DAYS", "a month"),
         ("LOG_LEVEL", "LOUD"),
