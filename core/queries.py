@@ -5,6 +5,7 @@ history: so a moved threshold recomputes neither, and a span that was just store
 once per request, by the caller.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -66,7 +67,8 @@ def sources() -> pd.DataFrame:
 
 def reach(source: str) -> tuple[datetime | None, datetime | None]:
     """Start of the first and of the last span of `source`; None and None without any."""
-    return _reach(source, version(source))
+    stored = store.current()
+    return _reach(stored, source, stored.version(source))
 
 
 def version(source: str) -> int:
@@ -103,12 +105,8 @@ def usual(question: Question, columns: Sequence[str], now: datetime) -> dict[str
     """What is usual at the hour of the last complete bucket, over the 14 days before it: for each of `columns` (of
     `metrics`) the median. Empty when there is no complete bucket.
     """
-    recent = metrics(_back(question, now, timedelta(days=14)), now)
-    complete = recent[recent["complete"]]
-    if complete.empty:
-        return {}
-    last = complete["bucket"].iloc[-1]
-    return {column: usual_value(recent, column, last, question.granularity) for column in columns}
+    about = replace(_about(question), by=None)
+    return _usual(about, tuple(columns), _fit_end(question, now), _version(question))
 
 
 def usual_crossing(question: Question, now: datetime) -> float | None:
@@ -135,7 +133,7 @@ def threshold(question: Question, now: datetime) -> float:
 
 def readiness(question: Question, now: datetime) -> forecasting.Readiness:
     """How much history the forecast has, and what it lacks; with `by` that of the largest group."""
-    (_, history), *_rest = _histories(question, now)
+    (_, history), *_rest = _histories(question, _fit_end(question, now))
     return forecasting.readiness(history, window(question, now).end, question.granularity, stat=question.stat)
 
 
@@ -145,14 +143,7 @@ def forecast(question: Question, now: datetime) -> pd.DataFrame:
     Exactly the horizon's number of rows a group, none under 24 observed hours; `ds` naive UTC, values in the stat's
     unit, `p_above` 0 to 1.
     """
-    line, ahead = threshold(question, now), asking.horizon(question)
-    frames = []
-    for group, key, model in _models(question, now):
-        frame = _predicted(key, ahead, question.interval, model)
-        chances = _exceedance(key, ahead, line, model)
-        frame = frame.assign(interval=question.interval, threshold=line, p_above=chances["p_above"].to_numpy())
-        frames.append(frame.assign(group=group))
-    return _table(question, pd.concat(frames, ignore_index=True))
+    return _forecast(_ahead(question), threshold(question, now), _fit_end(question, now), _version(question))
 
 
 def crossings(question: Question, now: datetime) -> pd.DataFrame:
@@ -160,15 +151,7 @@ def crossings(question: Question, now: datetime) -> pd.DataFrame:
 
     `source, measure, unit`[`, group`]`, threshold, horizon, probability, earliest, median, latest` (naive UTC).
     """
-    line, ahead = threshold(question, now), asking.horizon(question)
-    rows = []
-    for group, _, model in _models(question, now):
-        first = crossing.first_crossing(model, ahead, line)
-        rows.append((group, line, ahead, first.probability, first.earliest, first.median, first.latest))
-    names = ["group", "threshold", "horizon", "probability", "earliest", "median", "latest"]
-    frame = pd.DataFrame(rows, columns=names)
-    times = {name: pd.to_datetime(frame[name]).astype("M8[us]") for name in names[4:]}
-    return _table(question, frame.assign(probability=frame["probability"].astype(float), **times))
+    return _crossings(_ahead(question), threshold(question, now), _fit_end(question, now), _version(question))
 
 
 def anomalies(question: Question, now: datetime) -> pd.DataFrame:
@@ -181,16 +164,15 @@ def anomalies(question: Question, now: datetime) -> pd.DataFrame:
     width = bucket_width(question.granularity)
     line = threshold(question, now)
     ahead = forecast(question, now)
-    seen = metrics(question, now)
-    seen = seen[seen["complete"]].rename(columns={statements.stat_column(question): "value"})
-    expected = _day_ahead(question, now)
+    seen = _observed(question, now)
+    start, end = bucket_start(window(question, now).start, question.granularity), _fit_end(question, now)
+    unusual = _unusual(replace(_ahead(question), horizon=None), start, end, _version(question))
     frames = []
-    for group, _ in _histories(question, now):
-        observed = _of_group(seen, group)[["bucket", "value"]]
+    for group, _ in _histories(question, end):
         parts = [found.predicted(_of_group(ahead, group), line, question.p, width)]
-        parts += [found.observed_threshold(observed, line, width)]
-        if group in expected:
-            parts += [found.observed_unusual(observed, expected[group], width)]
+        parts += [found.observed_threshold(_of_group(seen, group)[["bucket", "value"]], line, width)]
+        if group in unusual:
+            parts += [unusual[group]]
         frames.append(pd.concat(parts, ignore_index=True).assign(group=group))
     return _table(question, pd.concat(frames, ignore_index=True))
 
@@ -273,6 +255,13 @@ def _about(question: Question) -> Question:
     return Question(**{name: getattr(question, name) for name in kept})
 
 
+def _ahead(question: Question) -> Question:
+    """The part of `question` that forecasts depend on besides its threshold."""
+    return replace(
+        _about(question), exclude=question.exclude, horizon=asking.horizon(question), interval=question.interval
+    )
+
+
 def _back(question: Question, now: datetime, reach: timedelta) -> Question:
     """`question` without a split, from the `reach` before its end on, whatever its range."""
     return replace(question, start=window(question, now).end - reach, by=None)
@@ -282,10 +271,10 @@ def _version(question: Question) -> int:
     return store.current().version(question.source)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _reach(source: str, version: int) -> tuple[datetime | None, datetime | None]:
-    stored = sources()
-    row = stored[stored["source"] == source]
+@functools.lru_cache(maxsize=64)  # asked for many times a page, and nobody can change what it answers
+def _reach(stored: store.Store, source: str, version: int) -> tuple[datetime | None, datetime | None]:
+    held = stored.sources()
+    row = held[held["source"] == source]
     if row.empty:
         return None, None
     return row["oldest"].iloc[0].to_pydatetime(), row["newest"].iloc[0].to_pydatetime()
@@ -321,16 +310,26 @@ def _history(question: Question, end: datetime, reach: timedelta, version: int) 
     return _run(statements.history(question, end, reach))
 
 
+@st.cache_data(max_entries=128, show_spinner=False)
+def _usual(question: Question, columns: tuple[str, ...], end: datetime, version: int) -> dict[str, float | None]:
+    recent = metrics(replace(question, start=end - timedelta(days=14), end=end), end)
+    complete = recent[recent["complete"]]
+    if complete.empty:
+        return {}
+    last = complete["bucket"].iloc[-1]
+    return {column: usual_value(recent, column, last, question.granularity) for column in columns}
+
+
 def _fit_end(question: Question, now: datetime) -> datetime:
     """End of the last complete bucket: what comes after it is not known to the forecast."""
     return bucket_start(window(question, now).end, question.granularity)
 
 
 def _histories(
-    question: Question, now: datetime, reach: timedelta = statements.HISTORY
+    question: Question, end: datetime, reach: timedelta = statements.HISTORY
 ) -> list[tuple[str | None, pd.DataFrame]]:
-    """Group and its history (`ds`, `y`), largest group first; one pair without `by`, its history perhaps empty."""
-    frame = _history(_about(question), _fit_end(question, now), reach, _version(question))
+    """Group and its history (`ds`, `y`) up to `end`, largest group first; one pair without `by`, perhaps empty."""
+    frame = _history(_about(question), end, reach, _version(question))
     frame = statements.left_out(frame, question.exclude)
     if question.by is None:
         return [(None, frame[["ds", "y"]])]
@@ -348,10 +347,34 @@ def _of_group(frame: pd.DataFrame, group: str | None) -> pd.DataFrame:
     return frame[frame["group"].isna() if group is None else frame["group"] == group]
 
 
-def _models(question: Question, now: datetime) -> Iterator[tuple[str | None, _Key, forecasting.Model]]:
+@st.cache_data(max_entries=128, show_spinner=False)
+def _forecast(asked: Question, line: float, end: datetime, version: int) -> pd.DataFrame:
+    frames = []
+    for group, key, model in _models(asked, end):
+        chances = crossing.exceedance(model, asking.horizon(asked), line)
+        frame = _predicted(key, asking.horizon(asked), asked.interval, model)
+        frame = frame.assign(interval=asked.interval, threshold=line, p_above=chances["p_above"].to_numpy())
+        frames.append(frame.assign(group=group))
+    return _table(asked, pd.concat(frames, ignore_index=True))
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _crossings(asked: Question, line: float, end: datetime, version: int) -> pd.DataFrame:
+    rows = []
+    for group, _, model in _models(asked, end):
+        first = crossing.first_crossing(model, asking.horizon(asked), line)
+        rows.append((group, first.probability, first.earliest, first.median, first.latest))
+    frame = pd.DataFrame(rows, columns=["group", "probability", "earliest", "median", "latest"])
+    times = {name: pd.to_datetime(frame[name]).astype("M8[us]") for name in ("earliest", "median", "latest")}
+    frame = frame.assign(probability=frame["probability"].astype(float), **times)
+    frame.insert(1, "threshold", line)
+    frame.insert(2, "horizon", asking.horizon(asked))
+    return _table(asked, frame)
+
+
+def _models(question: Question, end: datetime) -> Iterator[tuple[str | None, _Key, forecasting.Model]]:
     """For each group its model, and the content that the model is of."""
-    end = _fit_end(question, now)
-    for group, history in _histories(question, now):
+    for group, history in _histories(question, end):
         key = _digest(history), question.granularity, question.stat, end
         yield group, key, _fit(key, history)
 
@@ -367,42 +390,37 @@ def _predicted(key: _Key, ahead: int, interval: int, _model: forecasting.Model) 
     return forecasting.predict(_model, ahead, interval)
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
-def _exceedance(key: _Key, ahead: int, line: float, _model: forecasting.Model) -> pd.DataFrame:
-    return crossing.exceedance(_model, ahead, line)
-
-
 def _digest(history: pd.DataFrame) -> str:
     content = hashlib.blake2b(history["ds"].to_numpy("M8[us]").tobytes(), digest_size=16)
     content.update(history["y"].to_numpy(float).tobytes())
     return content.hexdigest()
 
 
-def _day_ahead(question: Question, now: datetime) -> dict[str | None, pd.DataFrame]:
-    """For each of the largest groups what each midnight of the window expected of its day."""
-    start = window(question, now).start
-    end = _fit_end(question, now)
-    since = max(bucket_start(start, "daily"), bucket_start(end, "daily") - UNUSUAL_REACH)
-    about = replace(_about(question), exclude=question.exclude, interval=question.interval)
-    return _days_ahead(about, since, end, _version(question), now)
+def _observed(question: Question, now: datetime) -> pd.DataFrame:
+    """The complete buckets of the window, with what is asked for as `value`."""
+    seen = metrics(question, now)
+    return seen[seen["complete"]].rename(columns={column(question): "value"})
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _days_ahead(
-    question: Question, since: datetime, end: datetime, version: int, _now: datetime
-) -> dict[str | None, pd.DataFrame]:
+def _unusual(asked: Question, start: datetime, end: datetime, version: int) -> dict[str | None, pd.DataFrame]:
+    """For each of the largest groups the runs of buckets that are not what the midnight before expected of them."""
+    since = max(bucket_start(start, "daily"), bucket_start(end, "daily") - UNUSUAL_REACH)
     midnights = pd.date_range(since, end, freq="D", inclusive="left", unit="us")
-    expected = {}
-    asked = replace(question, end=end)
-    for group, history in _histories(asked, _now, end - since + statements.HISTORY)[:UNUSUAL_GROUPS]:
-        days = []
-        for midnight in midnights:
-            known = history[(history["ds"] < midnight) & (history["ds"] >= midnight - statements.HISTORY)]
-            key = (_digest(known), question.granularity, question.stat, midnight.to_pydatetime())
-            days.append(_expected(key, question.interval, known))
+    seen = _observed(replace(asked, start=start, end=end), end)
+    runs = {}
+    for group, history in _histories(asked, end, end - since + statements.HISTORY)[:UNUSUAL_GROUPS]:
+        days = [_expected_after(midnight, asked, history) for midnight in midnights]
         if days:
-            expected[group] = pd.concat(days, ignore_index=True)
-    return expected
+            observed = _of_group(seen, group)[["bucket", "value"]]
+            expected = pd.concat(days, ignore_index=True)
+            runs[group] = found.observed_unusual(observed, expected, bucket_width(asked.granularity))
+    return runs
+
+
+def _expected_after(midnight: pd.Timestamp, asked: Question, history: pd.DataFrame) -> pd.DataFrame:
+    known = history[(history["ds"] < midnight) & (history["ds"] >= midnight - statements.HISTORY)]
+    return _expected((_digest(known), asked.granularity, asked.stat, midnight.to_pydatetime()), asked.interval, known)
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)

@@ -57,9 +57,9 @@ def visit(page="overview", **link):
     app = AppTest.from_file(APP, default_timeout=60)
     for name, value in link.items():
         app.query_params[name] = value
-    app.run()
     if page != "overview":
-        app.switch_page(f"../../pages/{page}.py").run()
+        app.switch_page(f"../../pages/{page}.py")
+    app.run()
     assert not app.exception
     return app
 
