@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.analysis.hours import FULL_HOURS, Floats, Hours, Moments
 
-__all__ = ["backbone", "outliers", "seasonal_median", "seasonal_shape", "warm"]
+__all__ = ["backbone", "fitted_prophet", "outliers", "seasonal_median", "seasonal_shape", "warm"]
 
 PROPHET_SHARE = 0.6
 OUTLIER_DEVIATIONS = 3.5
@@ -91,23 +91,28 @@ def warm() -> None:
     _fit(moments, np.sin(np.arange(48.0)), weekly=False)
 
 
-def _fit(moments: Moments, z: Floats, *, weekly: bool) -> Any:
-    """A fitted Prophet, silent and without files left behind."""
+def fitted_prophet(moments: Moments, y: Floats, **settings: Any) -> Any:
+    """A Prophet of these settings, fitted to `y` (all known) at `moments`: silent, and without files left behind."""
     for name in CHATTY_LOGGERS:
         logging.getLogger(name).disabled = True  # their levels they set themselves, at import and later
     # Prophet 1.5 passes pandas arguments that pandas 4 will refuse: not ours to mend, nor a user's to read.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"prophet\.")
     from prophet import Prophet  # takes two seconds, which the start of the process does not wait for
 
-    model = Prophet(
+    with TemporaryDirectory() as folder:  # Stan's own would stay until the process ends
+        return Prophet(**settings).fit(pd.DataFrame({"ds": moments, "y": y}), seed=1, output_dir=folder)
+
+
+def _fit(moments: Moments, z: Floats, *, weekly: bool) -> Any:
+    return fitted_prophet(
+        moments,
+        z,
         growth="flat",
         daily_seasonality=DAILY_ORDER,
         weekly_seasonality=WEEKLY_ORDER if weekly else False,
         yearly_seasonality=False,
         uncertainty_samples=0,
     )
-    with TemporaryDirectory() as folder:  # Stan's own would stay until the process ends
-        return model.fit(pd.DataFrame({"ds": moments, "y": z}), seed=1, output_dir=folder)
 
 
 def _fourier(days: Floats, period: int, order: int) -> Floats:

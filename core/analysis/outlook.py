@@ -11,7 +11,7 @@ from core.analysis.past_errors import GROUPS, HOURS_OF_PATHS, paths, pooled
 from core.analysis.transform import Transform
 from core.errors import QuestionError
 
-__all__ = ["KNOWN_SHARE", "Outlook", "Pool", "blocks", "outlook"]
+__all__ = ["KNOWN_SHARE", "Outlook", "Pool", "blocks", "day_means", "outlook"]
 
 KNOWN_SHARE = 0.75  # of a day's hours, or of a path's buckets: with fewer the whole is not known
 
@@ -79,7 +79,7 @@ def _days(model: Model, horizon: int, starts: Moments) -> Outlook:
     missing counts as its median, and a missing hour of the past as the mean of the others.
     """
     hours_in_sum = 24 if model.summed else 1
-    past = _day_means(model.hours.values) * hours_in_sum
+    past = day_means(model.hours.values) * hours_in_sum
     in_unit = replace(model.transform, scale=None)
     by_day = model.median[: 24 * horizon].reshape(-1, 24)
     centre = model.transform.to_y(by_day).mean(axis=1) * hours_in_sum
@@ -96,7 +96,7 @@ def _days(model: Model, horizon: int, starts: Moments) -> Outlook:
     return Outlook(starts, past, 1, in_unit, centre, errors, pools)
 
 
-def _day_means(values: Floats) -> Floats:
+def day_means(values: Floats) -> Floats:
     """Mean of each day, counted back from the end of the hours (NaN is missing, and a day of which too much is)."""
     days = blocks(values, 24)
     known = np.isfinite(days)

@@ -1,0 +1,110 @@
+"""How good forecasts were, from nothing but what they said and what came.
+
+`replays` throughout: rows as of `backtest.Said.frame`, of any models and origins, with `y` beside them: what came, NaN
+where that is not known. A row whose middle or outcome is not known counts nowhere.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from core.analysis.hours import WIDTH, Floats
+
+__all__ = ["ALL", "Held", "advantage", "by_horizon", "by_origin", "held"]
+
+GROUPS = {"hourly": (6, 12, 24, 168), "daily": (1, 3, 7, 30)}  # buckets ahead up to which accuracy is told as one
+ALL = "all"
+OUTSIDE = {"80": 0.2, "95": 0.05}  # the share that may fall outside an interval of so many per cent
+
+
+def by_horizon(replays: pd.DataFrame, granularity: str) -> pd.DataFrame:
+    """`model, horizon, n, mase, wis, coverage_80, coverage_95`: each model over groups of buckets ahead, then over all.
+
+    `horizon`: `1 to 6`, `7 to 12`, `13 to 24`, `25 to 168` hours or `1`, `2 to 3`, `4 to 7`, `8 to 30` days after the
+    cutoff, the last one as far as the rows reach, or `all`. `n`: outcomes. `mase`: mean absolute error over `scale`
+    (Hyndman & Koehler 2006, "Another look at measures of forecast accuracy"). `wis`: weighted interval score of the
+    middle, the 80 and the 95 % interval over `scale` (Bracher et al. 2021, "Evaluating epidemic forecasts in an
+    interval format"). Coverage: the share of outcomes inside, 0 to 1, both ends included.
+    """
+    rows = _scored(replays)
+    ahead = (rows["ds"] - rows["cutoff"]) // WIDTH[granularity] + 1
+    names = _group_names(GROUPS[granularity], int(ahead.max()) if len(ahead) else 0)
+    group = np.searchsorted(GROUPS[granularity], ahead)
+    rows = pd.concat([rows.assign(horizon=np.array([*names, ALL])[group]), rows.assign(horizon=ALL)])
+    return _means(rows, {"model": list(replays["model"].unique()), "horizon": [*names, ALL]})
+
+
+def by_origin(replays: pd.DataFrame) -> pd.DataFrame:
+    """`model, cutoff, n, mase, wis, coverage_80, coverage_95`: the same of each forecast alone, oldest first."""
+    return _means(_scored(replays), {"model": list(replays["model"].unique()), "cutoff": None})
+
+
+def advantage(ours: float, peers: float) -> float | None:
+    """How much less error the better of the two made, as a share of the other's; negative where that is the peer's.
+
+    None where either is not known, or both are 0.
+    """
+    if not ours + peers > 0:
+        return None
+    return 1 - ours / peers if ours <= peers else peers / ours - 1
+
+
+class Held(NamedTuple):
+    """How forecasts a day ahead did."""
+
+    share: float  # of the outcomes inside the interval, 0 to 1
+    n: int  # outcomes
+    days: int  # in which those fell
+    advantage: float | None  # over seasonal naive, as of `advantage`, where both said something
+
+
+def held(expected: pd.DataFrame, came: Floats, season_before: Floats) -> Held | None:
+    """How the forecasts `expected` (`bucket, expected, lower, upper`, one row a bucket) did; None without an outcome.
+
+    `came` and `season_before`: the values of those buckets, and of the ones a season before, which seasonal naive
+    would have said; NaN is missing.
+    """
+    known = np.isfinite(came) & expected["lower"].notna().to_numpy()
+    if not known.any():
+        return None
+    inside = (expected["lower"] <= came) & (came <= expected["upper"])
+    days = expected.loc[known, "bucket"].dt.floor("D").nunique()
+    both = known & np.isfinite(season_before)
+    ours, peers = (np.abs(said - came)[both].sum() for said in (expected["expected"].to_numpy(), season_before))
+    return Held(float(inside[known].mean()), int(known.sum()), int(days), advantage(float(ours), float(peers)))
+
+
+def _scored(replays: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count: `model, cutoff, ds`, and of each `mase`, `wis`, `coverage_80`, `coverage_95`."""
+    rows = replays.dropna(subset=["y", "yhat"])
+    error = (rows["y"] - rows["yhat"]).abs()
+    scores = {"mase": error / rows["scale"]}
+    wis = 0.5 * error
+    for name, outside in OUTSIDE.items():
+        lower, upper = rows[f"lower_{name}"], rows[f"upper_{name}"]
+        missed = (lower - rows["y"]).clip(lower=0) + (rows["y"] - upper).clip(lower=0)
+        wis = wis + outside / 2 * (upper - lower) + missed
+        scores[f"coverage_{name}"] = ((lower <= rows["y"]) & (rows["y"] <= upper)).where(lower.notna()).astype(float)
+    scores["wis"] = wis / (len(OUTSIDE) + 0.5) / rows["scale"]
+    return rows[["model", "cutoff", "ds"]].assign(**scores)
+
+
+def _means(rows: pd.DataFrame, keys: dict[str, list[str] | None]) -> pd.DataFrame:
+    """The mean of each score over the rows that share the values of `keys`, in the order given with them."""
+    order = {
+        name: pd.Categorical(rows[name], values, ordered=True) if values is not None else rows[name]
+        for name, values in keys.items()
+    }
+    groups = rows.assign(**order).groupby(list(keys), observed=True)
+    scores = groups[["mase", "wis", "coverage_80", "coverage_95"]].mean()
+    means = pd.concat([groups.size().rename("n"), scores], axis=1).reset_index()
+    return means.astype({name: "str" for name, values in keys.items() if values is not None})
+
+
+def _group_names(ends: Sequence[int], reach: int) -> list[str]:
+    """`1 to 6`, `7 to 12` …, up to `reach` buckets ahead."""
+    starts = [1, *(end + 1 for end in ends)]
+    groups = [(start, min(end, reach)) for start, end in zip(starts, ends, strict=False) if start <= reach]
+    return [f"{start}" if start == end else f"{start} to {end}" for start, end in groups]

@@ -1,0 +1,59 @@
+"""Does 70 % mean 70 %? Chances of a crossing that were said, held against whether one came."""
+
+import numpy as np
+import pandas as pd
+
+from core.analysis.crossing import first_crossing
+from core.analysis.hours import Floats
+from core.analysis.model import Model
+from core.analysis.outlook import KNOWN_SHARE, outlook
+from core.analysis.usual import crossed_share
+
+__all__ = ["LEVELS", "brier_skill", "chances", "levels", "reliability"]
+
+LEVELS = (0.9, 0.95, 0.99)  # of the history, as thresholds: lines that are crossed often enough to count
+EDGES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
+
+
+def levels(model: Model, horizon: int) -> list[float]:
+    """The 90th, 95th and 99th percentile of the buckets that `model` was fitted to."""
+    past = outlook(model, horizon).past
+    return [float(level) for level in np.quantile(past[np.isfinite(past)], LEVELS)]
+
+
+def chances(model: Model, horizon: int, came: Floats, thresholds: list[float]) -> pd.DataFrame:
+    """What `model` said of a crossing in its next `horizon` buckets, of which `came` is known now (NaN is missing).
+
+    One row per threshold: `threshold`, `said` (0 to 1), `usual` (the share of earlier stretches as long that had one,
+    NaN where there are under two), `crossed` (0 or 1; NaN where under 75 % of the buckets are known).
+    """
+    past = pd.Series(outlook(model, horizon).past)
+    known = np.isfinite(came).mean() >= KNOWN_SHARE
+    rows = [
+        (
+            threshold,
+            first_crossing(model, horizon, threshold).probability,
+            crossed_share(past, horizon, threshold),
+            float((came > threshold).any()) if known else None,
+        )
+        for threshold in thresholds
+    ]
+    return pd.DataFrame(rows, columns=["threshold", "said", "usual", "crossed"], dtype=float)
+
+
+def reliability(said: pd.DataFrame) -> pd.DataFrame:
+    """Chances (rows of `chances`, of any origins) by how high they were: `said` (their mean), `came` (the share that
+    was followed by a crossing), `n`; ascending, with no row for a bin that is empty.
+    """
+    rows = said.dropna(subset=["said", "crossed"])
+    bins = rows.groupby(np.searchsorted(EDGES[1:-1], rows["said"], side="right"))
+    return bins.agg(said=("said", "mean"), came=("crossed", "mean"), n=("said", "size")).reset_index(drop=True)
+
+
+def brier_skill(said: pd.DataFrame) -> float | None:
+    """1 is perfect, 0 no better than always saying the `usual` share, negative worse (Brier 1950, "Verification of
+    forecasts expressed in terms of probability"). None where nothing is known, or the usual share was never wrong.
+    """
+    rows = said.dropna()
+    usual = float(((rows["usual"] - rows["crossed"]) ** 2).sum())
+    return 1 - float(((rows["said"] - rows["crossed"]) ** 2).sum()) / usual if usual > 0 else None
