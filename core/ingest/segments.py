@@ -1,4 +1,4 @@
-"""Segment documents in, rows in the store: the one way that the UDP and the HTTP door share."""
+"""PutTraceSegments: segment documents that come by HTTP, each stored or named with the reason why not."""
 
 from collections.abc import Sequence
 from datetime import datetime
