@@ -1,4 +1,4 @@
-"""The HTTP side: tables as CSV, one trace, the status, the X-Ray API's door, and the guard before all of them.
+"""The HTTP side: tables as CSV, one trace, the status, the doors of X-Ray and OTLP, and the guard before all of them.
 
 Answers are computed by the same functions as the pages', in threads of our own: those that Starlette offers are shared
 with Streamlit's static files.
@@ -7,7 +7,6 @@ with Streamlit's static files.
 import functools
 import json
 import logging
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,27 +14,30 @@ from typing import Any, TypeVar
 
 import anyio
 import pandas as pd
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core import access, activity, export, queries, settings, store
-from core.errors import AccessDenied, MalformedSegment, NotFound, QuestionError, StoreFull, TracecastError
-from core.ingest import segments
+from core import access, activity, body, export, queries, settings, store
+from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreFull, TracecastError
+from core.ingest import otlp, segments
 from core.question import Question, parse
 from core.spans import canonical_trace_id
 
-__all__ = ["MAX_SEGMENTS_BYTES", "TABLES", "VERSION", "middleware", "routes"]
+__all__ = ["MAX_OTLP_BYTES", "MAX_SEGMENTS_BYTES", "TABLES", "VERSION", "middleware", "routes"]
 
 VERSION = "0.1.0"
 MAX_SEGMENTS_BYTES = 8 * 2**20  # a body of `POST /TraceSegments`, after decompression
+MAX_OTLP_BYTES = 64 * 2**20  # of `POST /v1/traces`, likewise
 
 _log = logging.getLogger(__name__)
 _queries = anyio.CapacityLimiter(8)
 _writes = anyio.CapacityLimiter(32)  # waiting for a shared commit costs no processor
 XRAY_DOOR = "/TraceSegments"
+OTLP_DOOR = "/v1/traces"
 RETRY_AFTER_S = 30
 
 T = TypeVar("T")
@@ -93,8 +95,8 @@ async def status(request: Request) -> Response:
 async def put_trace_segments(request: Request) -> Response:
     """`POST /TraceSegments`: X-Ray's PutTraceSegments. What the answer does not name is stored durably."""
     try:
-        body = json.loads(await _body(request, MAX_SEGMENTS_BYTES))
-        documents = body["TraceSegmentDocuments"]
+        sent = json.loads(await body.read(request, MAX_SEGMENTS_BYTES, "live"))
+        documents = sent["TraceSegmentDocuments"]
         if not isinstance(documents, list) or not all(isinstance(document, str) for document in documents):
             raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -103,6 +105,20 @@ async def put_trace_segments(request: Request) -> Response:
     refusals = await _in_thread(segments.take, documents, "live", _now(), store.current(), limiter=_writes)
     unprocessed = [{"Id": one.id, "ErrorCode": one.reason, "Message": one.message} for one in refusals]
     return JSONResponse({"UnprocessedTraceSegments": unprocessed})
+
+
+async def export_traces(request: Request) -> Response:
+    """`POST /v1/traces`: OTLP. What the answer does not count as rejected is stored durably."""
+    encoding = otlp.encoding(request.headers.get("content-type"))
+    if encoding is None:
+        sentence = f"Content-Type must be {otlp.PROTOBUF} or {otlp.JSON}."
+        raise body.refused(otlp.SOURCE, 415, "content_type", sentence)
+    sent = await body.read(request, MAX_OTLP_BYTES, otlp.SOURCE)
+    try:
+        rejected = await _in_thread(otlp.take, sent, encoding, _now(), store.current(), limiter=_writes)
+    except MalformedSegment as error:
+        raise BodyRefused(400, str(error)) from error
+    return Response(otlp.answer(rejected, encoding), media_type=encoding)
 
 
 async def remove_source(request: Request) -> Response:
@@ -130,8 +146,8 @@ def answered(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
             return _refusal(request.scope, 400, str(error))
         except NotFound as error:
             return _refusal(request.scope, 404, str(error))
-        except _TooLarge as error:
-            return _refusal(request.scope, 413, str(error))
+        except BodyRefused as error:
+            return _refusal(request.scope, error.status, str(error))
         except StoreFull as error:
             return _refusal(request.scope, 503, str(error))
         except Exception as error:  # the edge of the process: whatever it is, it is logged and told in one sentence
@@ -165,17 +181,13 @@ class Guard:
     def _check(scope: Scope) -> None:
         who = access.caller({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
         told = settings.current()
-        ours = scope["type"] == "http" and scope["path"].startswith(("/api/", XRAY_DOOR))
+        ours = scope["type"] == "http" and scope["path"].startswith(("/api/", XRAY_DOOR, OTLP_DOOR))
         if not ours:
             access.check_host(who, told)
         elif scope["method"] in ("GET", "HEAD", "OPTIONS"):
             access.check_read(who, told)
         else:
             access.check_write(who, told, xray=scope["path"] == XRAY_DOOR)
-
-
-class _TooLarge(TracecastError):
-    """A body is over its limit."""
 
 
 def _unsniffed(send: Send) -> Send:
@@ -203,28 +215,13 @@ async def _streamed(first: bytes, rest: Iterator[bytes]) -> AsyncIterator[bytes]
         chunk = await _in_thread(next, rest, b"")
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The body, unpacked, never more than `limit` bytes of it in memory at once."""
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding not in ("identity", "gzip"):
-        raise QuestionError("Content-Encoding must be gzip or left out.")
-    unpack = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += unpack.decompress(chunk, limit + 1 - len(body)) if unpack else chunk
-            if len(body) > limit:
-                raise _TooLarge(f"The body is over {limit // 2**20} MiB; send fewer documents a call.")
-    except zlib.error as error:
-        raise QuestionError("The body is no gzip though Content-Encoding says so.") from error
-    if unpack and not unpack.eof:
-        raise QuestionError("The gzip body is cut short; send it again.")
-    return bytes(body)
-
-
-def _refusal(scope: Scope, status: int, sentence: str) -> JSONResponse:
-    """`{"error": sentence}`; at the X-Ray door also what makes boto3 raise the exception that its API documents."""
+def _refusal(scope: Scope, status: int, sentence: str) -> Response:
+    """`{"error": sentence}`; at the X-Ray door also what makes boto3 raise the exception that its API documents, at
+    that of OTLP in the encoding of the request.
+    """
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+    if scope["path"] == OTLP_DOOR and (encoding := otlp.encoding(Headers(scope=scope).get("content-type"))):
+        return Response(otlp.failure(sentence, encoding), status, headers, media_type=encoding)
     if scope["path"] != XRAY_DOOR:
         return JSONResponse({"error": sentence}, status, headers)
     code = {401: "AccessDeniedException", 403: "AccessDeniedException", 503: "ThrottledException"}
@@ -293,6 +290,7 @@ routes = [
     Route("/api/v1/status", answered(status), methods=["GET"]),
     Route("/api/v1/sources/{source:str}", answered(remove_source), methods=["DELETE"]),
     Route(XRAY_DOOR, answered(put_trace_segments), methods=["POST"]),
+    Route(OTLP_DOOR, answered(export_traces), methods=["POST"]),
     Route("/api/{rest:path}", answered(unknown), methods=["GET", "POST", "DELETE", "PUT", "PATCH"]),
 ]
 middleware = [Middleware(Guard)]

@@ -4,6 +4,7 @@ TracecastError
 ├── SettingError
 ├── QuestionError
 ├── AccessDenied
+├── BodyRefused
 ├── NotFound
 ├── SourceError
 │   ├── MalformedSegment
@@ -16,6 +17,7 @@ TracecastError
 
 __all__ = [
     "AccessDenied",
+    "BodyRefused",
     "MalformedSegment",
     "NotFound",
     "QuestionError",
@@ -44,6 +46,14 @@ class QuestionError(TracecastError):
 
 class AccessDenied(TracecastError):
     """This caller may not do this; `status` is the HTTP status that says so (401 or 403)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BodyRefused(TracecastError):
+    """The body of a request can't be taken; `status` is the HTTP status that says so (400, 413 or 415)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

@@ -3,63 +3,27 @@
 import gzip
 import io
 import json
-import socket
-import threading
-import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pandas as pd
 import pytest
 import requests
-import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from starlette.applications import Starlette
 
-from core import activity, api, queries, settings
+from core import activity, api, queries
 from core.question import Question, parse
 
 NOW = datetime.now(UTC).replace(tzinfo=None, minute=0, second=0, microsecond=0)
 HOUR = timedelta(hours=1)
 
 
-@contextmanager
-def serving():
-    """Our routes and their guard on a free port of this machine; yields the address."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    app = Starlette(routes=api.routes, middleware=api.middleware)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
+pytestmark = pytest.mark.usefixtures("fresh")
 
 
-@pytest.fixture(scope="module")
-def address():
-    with serving() as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def _fresh(store, monkeypatch):
-    """Each test has its own store and counters, and the settings of its own environment."""
-    activity.reset()
-    settings.current.cache_clear()
-    monkeypatch.delenv("TRACECAST_API_TOKEN", raising=False)
-    yield
-    settings.current.cache_clear()
-
-
-def segment(number: int = 0, start: datetime = NOW - HOUR, latency_ms: float = 100.0, **fields) -> dict:
+def segment(number: int = 0, start: datetime = NOW - HOUR, latency_ms: float = 100.0, **fields) -> dict[str, Any]:
     """A segment of one annotated subsegment."""
     began = start.replace(tzinfo=UTC).timestamp()
     return {
@@ -87,10 +51,11 @@ def xray(address: str, **options):
     return boto3.client("xray", endpoint_url=address, region_name="us-east-1", config=config, **keys)
 
 
-def put(address: str, *documents: dict | str) -> list[dict]:
+def put(address: str, *documents: dict[str, Any] | str) -> list[dict[str, Any]]:
     texts = [one if isinstance(one, str) else json.dumps(one) for one in documents]
     answer = xray(address).put_trace_segments(TraceSegmentDocuments=texts)
-    return answer["UnprocessedTraceSegments"]
+    unprocessed: list[dict[str, Any]] = answer["UnprocessedTraceSegments"]
+    return unprocessed
 
 
 def table(address: str, name: str, **params: str) -> pd.DataFrame:

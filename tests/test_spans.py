@@ -807,6 +807,7 @@ def test_the_public_names_are_these():
         "MAX_DOCUMENT_BYTES",
         "Span",
         "canonical_trace_id",
+        "derived",
         "document",
         "parse",
         "xray_trace_id",

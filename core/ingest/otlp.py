@@ -1,0 +1,122 @@
+"""The source `otlp`: requests to export traces, as OpenTelemetry's exporters and collector send them.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from types import ModuleType
+from typing import NamedTuple
+
+import orjson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from core import activity
+from core.errors import MalformedSegment
+from core.ingest import otlp_json, otlp_protobuf
+from core.ingest.otlp_fields import Shared, shared, translate
+from core.lenient_json import Note
+from core.segment_fields import seconds_since_1970
+from core.spans import Span
+from core.store import Store
+
+__all__ = ["JSON", "PROTOBUF", "SOURCE", "Rejected", "answer", "encoding", "failure", "read", "take"]
+
+SOURCE = "otlp"
+JSON, PROTOBUF = "application/json", "application/x-protobuf"
+
+_DECODERS: dict[str, ModuleType] = {JSON: otlp_json, PROTOBUF: otlp_protobuf}
+_DAY_S = 86_400
+_CHUNK = 5_000  # spans a commit: a body of 64 MiB may hold a million, of 1 to 2 KB each
+
+
+class Rejected(NamedTuple):
+    """How many spans of a request were not stored, and a sentence why; 0 and "" when all were."""
+
+    spans: int
+    message: str
+
+
+def encoding(content_type: str | None) -> str | None:
+    """`JSON` or `PROTOBUF`; None for what is neither."""
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    return media_type if media_type in _DECODERS else None
+
+
+def take(body: bytes, encoding: str, now: datetime, store: Store) -> Rejected:
+    """Store the spans of one request, count every one, and tell how many were refused. `now`: naive UTC.
+
+    What is not refused is durable on return. Raises `MalformedSegment` when the body is no request at all, and
+    `StoreError`; of a large request spans may be stored then, and when it is sent again they are found stored.
+    """
+    altered: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    messages: dict[str, str] = {}
+    try:
+        found = read(body, encoding, SOURCE, now, lambda reason: altered.update((reason,)))
+    except MalformedSegment as error:
+        activity.refuse(SOURCE, error.reason, message=str(error))
+        raise
+    while chunk := list(islice(found, _CHUNK)):
+        appended = store.append([span for span in chunk if isinstance(span, Span)])
+        activity.count(SOURCE, "received", len(chunk))
+        activity.count(SOURCE, "stored", appended.stored + appended.replaced)
+        activity.count(SOURCE, "duplicate", appended.duplicates)
+        for refusal in chunk:
+            if isinstance(refusal, MalformedSegment):
+                activity.refuse(SOURCE, refusal.reason, message=str(refusal))
+                refused[refusal.reason] += 1
+                messages[refusal.reason] = str(refusal)
+    for reason, n in altered.items():
+        activity.alter(SOURCE, reason, n)
+    return Rejected(refused.total(), " ".join(f"{reason} ({n}): {messages[reason]}" for reason, n in refused.items()))
+
+
+def read(body: bytes, encoding: str, source: str, now: datetime, note: Note) -> Iterator[Span | MalformedSegment]:
+    """The request's spans in the order sent, in the place of each that is refused its refusal.
+
+    Raises `MalformedSegment`, before the first span is asked for, when the body is no request. `note` as in
+    `spans.parse`.
+    """
+    decoder = _DECODERS[encoding]
+    groups = [(shared(resource, scope), spans) for resource, scope, spans in decoder.groups(body, note)]
+    latest = int((seconds_since_1970(now) + _DAY_S) * 1e9)
+    return (_span(decoder, span, of, source, latest, note) for of, spans in groups for span in spans)
+
+
+def _span(
+    decoder: ModuleType, span: object, of: Shared, source: str, latest: int, note: Note
+) -> Span | MalformedSegment:
+    noted: list[str] = []
+    try:
+        read = translate(decoder.plain(span, noted.append), of, source, latest, noted.append)
+    except MalformedSegment as refusal:
+        return refusal
+    except RecursionError:
+        return MalformedSegment("too_deep", "An attribute is nested deeper than can be read.")
+    for reason in noted:  # only now: a refused span is counted once, as refused
+        note(reason)
+    return read
+
+
+def answer(rejected: Rejected, encoding: str) -> bytes:
+    """The body of a success: an `ExportTraceServiceResponse`, with `partial_success` when spans were refused."""
+    if encoding == JSON:
+        partial = {"rejectedSpans": str(rejected.spans), "errorMessage": rejected.message}
+        return orjson.dumps({"partialSuccess": partial} if rejected.spans else {})
+    response = ExportTraceServiceResponse()
+    if rejected.spans:
+        response.partial_success.rejected_spans = rejected.spans
+        response.partial_success.error_message = rejected.message
+    return response.SerializeToString()
+
+
+def failure(sentence: str, encoding: str) -> bytes:
+    """The body of a refusal: a `google.rpc.Status` with the sentence as its message; in JSON as our `error`, too."""
+    if encoding == JSON:
+        return orjson.dumps({"error": sentence, "message": sentence})
+    # The trace's own Status has its message under the same number, 2, and is here without another dependency.
+    return Status(message=sentence).SerializeToString()
