@@ -1,6 +1,7 @@
 """What is going on: counters by reason, component states, last errors and requests to the service. Memory only.
 
-Everything is counted in segment documents, so that received = stored + refused + what is still on its way.
+What comes in is counted in segment documents, what OpenTelemetry sends in spans, so that
+received = stored + duplicates + refused + what is still on its way. A body that can't be read is one refusal.
 """
 
 import threading
@@ -32,7 +33,7 @@ _removals: list[str] = []
 
 
 def count(source: str, outcome: str, n: int = 1) -> None:
-    """Add `n` documents of `source` to `outcome`: `received`, `stored` or `duplicate`."""
+    """Add `n` documents (or spans) of `source` to `outcome`: `received`, `stored` or `duplicate`."""
     with _lock:
         _counts[source][outcome] += n
 

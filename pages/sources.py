@@ -15,7 +15,7 @@ with st.sidebar:
 heading("Sources", "records", question, now)
 status, terms, told = queries.status(), series.terms(), removal.told()
 title = sentences.received(len(status["sources"]), flow.total(status, "refused"), flow.total(status, "dropped"))
-say(Sentence(title, "", "Counted in segment documents, since this process started."))
+say(Sentence(title, "", "Counted in segment documents, OpenTelemetry in spans, since this process started."))
 cards.row(flow.cards(status))
 
 reasons = flow.reasons(status, told=told)
@@ -42,10 +42,13 @@ with right:
     )
 
 st.subheader("Send your own traces", anchor=False)
-sdk, boto3 = st.tabs(["X-Ray SDK", "boto3"])
+sdk, otlp, boto3 = st.tabs(["X-Ray SDK", "OpenTelemetry", "boto3"])
 with sdk:
     st.code(senders.sdk_lines(), language="bash")
     st.markdown(senders.FIRST_POLL)
+with otlp:
+    st.code(senders.otlp_lines(), language="bash")
+    st.markdown("They then show as the source `otlp`, within seconds. Attributes of your own become annotations.")
 with boto3:
     st.code(senders.boto3_lines(), language="python")
     st.markdown("Success means stored. What could not be used is named in the answer, with the reason.")

@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import activity
+from core import activity, settings
 from core import store as module
 from core.ingest import segments
 from core.ingest.sample import Sample
@@ -71,6 +71,11 @@ def title(app):
 def words(app):
     """All that is said in Markdown, with plain blanks."""
     return "\n".join(element.value for element in app.markdown).replace(NBSP, " ")
+
+
+def codes(app):
+    """The lines to copy."""
+    return [line for code in app.code for line in code.value.splitlines()]
 
 
 def send(store, *documents, source="live"):
@@ -218,6 +223,26 @@ def test_a_source_without_spans_says_so_and_offers_the_sample(empty, page):
 
     assert app.selectbox(key="source").value == "sample"
     assert title(app) == "No spans yet from sample"
+
+
+@pytest.mark.parametrize("page", ["overview", "sources"])
+def test_an_exporter_of_opentelemetry_is_pointed_here_with_two_lines(empty, page):
+    app = visit(page, source="otlp")
+
+    assert "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:8501" in codes(app)
+    assert "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf" in codes(app)
+    assert not any("HEADERS" in line for line in codes(app))
+
+
+def test_where_a_token_is_set_the_exporter_is_told_to_send_it(empty, monkeypatch):
+    monkeypatch.setenv("TRACECAST_API_TOKEN", "open-sesame")
+    settings.current.cache_clear()
+    try:
+        lines = codes(visit("sources"))
+    finally:
+        settings.current.cache_clear()
+
+    assert 'export OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20<TRACECAST_API_TOKEN>"' in lines
 
 
 def test_sources_of_an_empty_store_has_nothing_to_remove(empty):

@@ -31,9 +31,9 @@ page = st.navigation(
 try:
     controls.sidebar()
     question, _ = controls.current()
-    if question.source == "live" and question.end is None:
+    if question.source != "sample" and question.end is None:
         with st.sidebar:
-            watch(lambda: (queries.version("live"), queries.version("prices")))
+            watch(lambda: (queries.version(question.source), queries.version("prices")))
     if controls.notices():
         st.info(sentences.ignored(controls.notices()), icon=":material/info:")
     page.run()

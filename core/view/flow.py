@@ -32,7 +32,7 @@ def total(status: dict[str, Any], name: str, outcome: str | None = None) -> int:
 
 
 def cards(status: dict[str, Any]) -> list[Card]:
-    """Received, stored, refused, dropped since the process started, in segment documents."""
+    """Received, stored, refused, dropped since the process started, in segment documents, of OpenTelemetry in spans."""
     twice = total(status, "counts", "duplicate")
     altered = total(status, "altered")
     return [

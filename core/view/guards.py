@@ -26,6 +26,8 @@ def stop_without_spans() -> None:
     if question.source == "live":
         st.code(senders.sdk_lines(), language="bash")
         st.code(senders.boto3_lines(), language="python")
+    if question.source == "otlp":
+        st.code(senders.otlp_lines(), language="bash")
     with st.container(horizontal=True, vertical_alignment="center"):
         if question.source != "sample":
             st.button("Show the sample instead", on_click=_choose, kwargs={"source": "sample"}, type="primary")

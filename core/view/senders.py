@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import queries, settings
 
-__all__ = ["FIRST_POLL", "boto3_lines", "sdk_lines"]
+__all__ = ["FIRST_POLL", "boto3_lines", "otlp_lines", "sdk_lines"]
 
 FIRST_POLL = (
     "They then show as the source `live`, within seconds. An application that was started before Tracecast asks for "
@@ -23,12 +23,28 @@ def sdk_lines() -> str:
 def boto3_lines() -> str:
     """A segment document by HTTP, as to AWS; where a token is set it is the access key's id."""
     key = "<TRACECAST_API_TOKEN>" if settings.current().api_token else "any"
-    page = urlsplit(st.context.url or f"http://127.0.0.1:{settings.current().server_port}")
     return (
-        f'xray = boto3.client("xray", endpoint_url="{page.scheme}://{page.netloc}", region_name="us-east-1",\n'
+        f'xray = boto3.client("xray", endpoint_url="{_page()}", region_name="us-east-1",\n'
         f'                    aws_access_key_id="{key}", aws_secret_access_key="any")\n'
         "xray.put_trace_segments(TraceSegmentDocuments=[json.dumps(segment)])"
     )
+
+
+def otlp_lines() -> str:
+    """What makes an application that is traced with an OpenTelemetry SDK send here."""
+    lines = [
+        f"export OTEL_EXPORTER_OTLP_ENDPOINT={_page()}",
+        "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+    ]
+    if settings.current().api_token:
+        lines.append('export OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20<TRACECAST_API_TOKEN>"')
+    return "\n".join(lines)
+
+
+def _page() -> str:
+    """Scheme, host and port of the app, as this visitor has it."""
+    page = urlsplit(st.context.url or f"http://127.0.0.1:{settings.current().server_port}")
+    return f"{page.scheme}://{page.netloc}"
 
 
 def _address() -> str:
