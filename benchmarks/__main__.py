@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ["forecast", "store", "collector", "http", "app"]
+BENCHMARKS = ["forecast", "store", "collector", "http", "xray", "app"]
 
 for name in BENCHMARKS:
     print(f"\n## {name}\n", flush=True)
