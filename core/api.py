@@ -54,6 +54,7 @@ TABLES: dict[str, Table] = {
     "forecast": _whole(queries.forecast),
     "crossings": _whole(queries.crossings),
     "anomalies": _whole(queries.anomalies),
+    "accuracy": _whole(queries.accuracy),
     "price": _whole(queries.price),
     "records": queries.record_chunks,
 }

@@ -6,7 +6,6 @@ once per request, by the caller.
 """
 
 import functools
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,25 +14,34 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from core import activity, settings, store
+from core import activity, replays, settings, store
 from core import question as asking
+from core.analysis import accuracy as scored
 from core.analysis import anomalies as found
 from core.analysis import crossing
 from core.analysis import forecast as forecasting
 from core.analysis import metrics as statements
+from core.analysis import reliability as chanced
+from core.analysis.backtest import ORIGINS, SEASON, Said, origins, outcomes
+from core.analysis.hours import Floats
+from core.analysis.model import Model
 from core.analysis.usual import crossed_share
 from core.analysis.usual import usual as usual_value
 from core.errors import NotFound
 from core.question import Question, Window, bucket_start, bucket_width, unit
 
 __all__ = [
+    "accuracy",
     "annotation_keys",
     "anomalies",
+    "backtest",
+    "chances",
     "column",
     "crossings",
     "flagged",
     "forecast",
     "groups",
+    "held",
     "metrics",
     "points",
     "price",
@@ -54,7 +62,8 @@ __all__ = [
 ]
 
 UNUSUAL_REACH = timedelta(days=60)  # a refit for each day: what is unusual is looked for this far back
-UNUSUAL_GROUPS = 12
+HELD_OVER = timedelta(days=14)
+REFIT_GROUPS = 12  # the largest ones, where each takes dozens of fits
 DEFAULT_THRESHOLD = {"ms": 150.0, "share": 0.05}
 
 _Key = tuple[str, str, str, datetime]  # digest of a history, granularity, stat, end: what a model depends on
@@ -175,6 +184,53 @@ def anomalies(question: Question, now: datetime) -> pd.DataFrame:
             parts += [unusual[group]]
         frames.append(pd.concat(parts, ignore_index=True).assign(group=group))
     return _table(question, pd.concat(frames, ignore_index=True))
+
+
+def backtest(question: Question, now: datetime, group: str | None = None) -> replays.Replays:
+    """The forecasts of the last 28 midnights, as far as they are replayed: the first question begins that, and it goes
+    on in the background. With `by` those of `group`.
+    """
+    return replays.replays(_backtest(_ahead(question), group, _fit_end(question, now), _version(question)))
+
+
+def accuracy(question: Question, now: datetime) -> pd.DataFrame:
+    """`source, measure, unit`[`, group`]`, model, horizon, n, mase, wis, coverage_80, coverage_95`, the latter as
+    `analysis.accuracy.by_horizon` says; no rows where no day of the history can be replayed.
+
+    Waits until all are. With `by` those of the 12 largest groups.
+    """
+    asked, end, version = _ahead(question), _fit_end(question, now), _version(question)
+    groups = [group for group, _ in _histories(asked, end)][:REFIT_GROUPS]
+    running = [replays.replays(_backtest(asked, group, end, version), again=True) for group in groups]
+    tables = []
+    for group, replayed in zip(groups, running, strict=True):
+        replayed.wait()
+        tables.append(scored.by_horizon(replayed.rows(), asked.granularity).assign(group=group))
+    return _table(question, pd.concat(tables, ignore_index=True))
+
+
+def chances(question: Question, now: datetime, group: str | None = None) -> pd.DataFrame:
+    """The chances of a crossing that the forecasts of `backtest` said, as far as these are there: columns of
+    `analysis.reliability.chances`, and `own`: true of the threshold, false of levels of the history known then.
+    """
+    fitted = backtest(question, now, group).fitted()
+    content = tuple((origin.content, origin.cutoff, origin.came.tobytes()) for origin, _ in fitted)
+    depends = content, question.granularity, question.stat, asking.horizon(question)
+    own, levels = (_chances(*depends, line, fitted) for line in (threshold(question, now), None))
+    return pd.concat([own.assign(own=True), levels.assign(own=False)], ignore_index=True)
+
+
+def held(question: Question, now: datetime, group: str | None = None) -> scored.Held | None:
+    """How forecasts a day ahead, the ones by which anomalies are found, did over the last 14 days.
+
+    None as long as that is not known: the workers are at it, or there was no interval. With `by` those of `group`.
+    """
+    about = replace(_ahead(question), horizon=None), group, _fit_end(question, now), _version(question)
+    plan, before = _last_days(*about)
+    answers = replays.fits(plan)
+    if not all(answer.done() and not answer.exception() for answer in answers):
+        return None
+    return _held(*about, plan, before, [answer.result() for answer in answers])
 
 
 def records(question: Question, now: datetime, limit: int) -> pd.DataFrame:
@@ -337,6 +393,12 @@ def _histories(
     return parts or [(None, frame[["ds", "y"]])]
 
 
+def _history_of(question: Question, group: str | None, end: datetime, reach: timedelta) -> pd.DataFrame:
+    """That of one group, empty where it has none; without `by` that of all."""
+    histories = dict(_histories(question, end, reach))
+    return histories.get(group, next(iter(histories.values())).head(0))
+
+
 def _name(group: object) -> str | None:
     return None if pd.isna(group) else str(group)
 
@@ -375,7 +437,7 @@ def _crossings(asked: Question, line: float, end: datetime, version: int) -> pd.
 def _models(question: Question, end: datetime) -> Iterator[tuple[str | None, _Key, forecasting.Model]]:
     """For each group its model, and the content that the model is of."""
     for group, history in _histories(question, end):
-        key = _digest(history), question.granularity, question.stat, end
+        key = replays.digest(history), question.granularity, question.stat, end
         yield group, key, _fit(key, history)
 
 
@@ -388,12 +450,6 @@ def _fit(key: _Key, _history: pd.DataFrame) -> forecasting.Model:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _predicted(key: _Key, ahead: int, interval: int, _model: forecasting.Model) -> pd.DataFrame:
     return forecasting.predict(_model, ahead, interval)
-
-
-def _digest(history: pd.DataFrame) -> str:
-    content = hashlib.blake2b(history["ds"].to_numpy("M8[us]").tobytes(), digest_size=16)
-    content.update(history["y"].to_numpy(float).tobytes())
-    return content.hexdigest()
 
 
 def _observed(question: Question, now: datetime) -> pd.DataFrame:
@@ -409,8 +465,9 @@ def _unusual(asked: Question, start: datetime, end: datetime, version: int) -> d
     midnights = pd.date_range(since, end, freq="D", inclusive="left", unit="us")
     seen = _observed(replace(asked, start=start, end=end), end)
     runs = {}
-    for group, history in _histories(asked, end, end - since + statements.HISTORY)[:UNUSUAL_GROUPS]:
-        days = [_expected_after(midnight, asked, history) for midnight in midnights]
+    for group, history in _histories(asked, end, end - since + statements.HISTORY)[:REFIT_GROUPS]:
+        plan = _days(asked, history, midnights)
+        days = _expected(asked, plan, [answer.result() for answer in replays.fits(plan)])
         if days:
             observed = _of_group(seen, group)[["bucket", "value"]]
             expected = pd.concat(days, ignore_index=True)
@@ -418,16 +475,86 @@ def _unusual(asked: Question, start: datetime, end: datetime, version: int) -> d
     return runs
 
 
-def _expected_after(midnight: pd.Timestamp, asked: Question, history: pd.DataFrame) -> pd.DataFrame:
-    known = history[(history["ds"] < midnight) & (history["ds"] >= midnight - statements.HISTORY)]
-    return _expected((_digest(known), asked.granularity, asked.stat, midnight.to_pydatetime()), asked.interval, known)
+def _days(asked: Question, history: pd.DataFrame, midnights: pd.DatetimeIndex) -> replays.Plan:
+    """The forecasts of each of `midnights` for the day after it."""
+    cutoffs = [midnight.to_pydatetime() for midnight in midnights]
+    return replays.plan(history, asked.granularity, asked.stat, cutoffs, found.DAY_AHEAD_BUCKETS[asked.granularity])
+
+
+def _expected(asked: Question, plan: replays.Plan, answers: list[Said]) -> list[pd.DataFrame]:
+    """What each midnight of `plan` expected of its day: `bucket`, `expected`, `lower`, `upper`; perhaps no rows."""
+    return [
+        _day_ahead(
+            (origin.content, asked.granularity, asked.stat, origin.cutoff), asked.interval, cast(Model, answer.fitted)
+        )
+        for origin, answer in zip(plan.origins, answers, strict=True)
+    ]
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
-def _expected(key: _Key, interval: int, _history: pd.DataFrame) -> pd.DataFrame:
-    """The forecast of the one day after a midnight from what was known then: `bucket`, `expected`, `lower`, `upper`."""
-    _, granularity, stat, midnight = key
-    return found.day_ahead(forecasting.fit(_history, granularity, midnight, stat=stat), interval)
+def _day_ahead(key: _Key, interval: int, _fitted: forecasting.Model) -> pd.DataFrame:
+    return found.day_ahead(_fitted, interval)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _last_days(asked: Question, group: str | None, end: datetime, version: int) -> tuple[replays.Plan, list[Floats]]:
+    """The midnights whose days fall into the last 14, and for each what came a season before its day."""
+    since = bucket_start(end - HELD_OVER, "daily")
+    season = SEASON[asked.granularity] * bucket_width(asked.granularity)
+    history = _history_of(asked, group, end, end - since + statements.HISTORY + season)
+    midnights = pd.date_range(since, end, freq="D", inclusive="left", unit="us")
+    plan = _days(asked, history, midnights[midnights > history["ds"].min()])
+    return plan, [
+        outcomes(history, plan.granularity, origin.cutoff - season, plan.horizon, plan.stat) for origin in plan.origins
+    ]
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _held(
+    asked: Question,
+    group: str | None,
+    end: datetime,
+    version: int,
+    _plan: replays.Plan,
+    _before: list[Floats],
+    _answers: list[Said],
+) -> scored.Held | None:
+    days = [
+        expected.assign(came=origin.came, before=before)
+        for expected, origin, before in zip(_expected(asked, _plan, _answers), _plan.origins, _before, strict=True)
+        if len(expected)
+    ]
+    if not days:
+        return None
+    record = pd.concat(days, ignore_index=True)
+    return scored.held(record[record["bucket"] >= end - HELD_OVER])
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _backtest(asked: Question, group: str | None, end: datetime, version: int) -> replays.Plan:
+    ahead = asking.horizon(asked)
+    width = bucket_width(asked.granularity)
+    reach = statements.HISTORY + ORIGINS * timedelta(days=1) + ahead * width + timedelta(days=1)
+    history = _history_of(asked, group, end, reach)
+    cutoffs = origins(history, asked.granularity, end, ahead, asked.stat)
+    return replays.plan(history, asked.granularity, asked.stat, cutoffs, ahead)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _chances(
+    content: tuple[tuple[str, datetime, bytes], ...],
+    granularity: str,
+    stat: str,
+    ahead: int,
+    line: float | None,
+    _fitted: list[tuple[replays.Origin, forecasting.Model]],
+) -> pd.DataFrame:
+    """Those of crossing `line`; without one, each origin's levels."""
+    tables = [
+        chanced.chances(model, ahead, origin.came, chanced.levels(model, ahead) if line is None else [line])
+        for origin, model in _fitted
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else chanced.none()
 
 
 def _table(question: Question, frame: pd.DataFrame) -> pd.DataFrame:

@@ -47,15 +47,16 @@ def stop() -> None:
         pool.close()
 
 
-def submit(function: Callable[..., T], *arguments: Any, patient: bool = False) -> Future[T]:
+def submit(function: Callable[..., T], *arguments: Any, patience: int = 0) -> Future[T]:
     """Have a worker call `function`, which it imports by its name, with copies of `arguments`.
 
-    A `patient` call waits until no other one does. The future raises what the function raised, or `WorkerLost` where a
-    worker died of it. Without workers (in a test, in a script) the call is made here, before this returns.
+    Calls of less `patience` come first, among equals those that were made first. The future raises what the function
+    raised, or `WorkerLost` where a worker died of it. Without workers (in a test, in a script) the call is made here,
+    before this returns.
     """
     call = _Call(Future(), function, arguments)
     if _pool:
-        _pool.put(call, patient)
+        _pool.put(call, patience)
     else:
         _fulfil(call.future, partial(function, *arguments))
     return call.future
@@ -83,19 +84,19 @@ def _fulfil(future: Future[Any], answer: Callable[[], Any]) -> None:
 class _Pool:
     def __init__(self, warm: Callable[[], object]) -> None:
         self._calls: _Calls = queue.PriorityQueue()
-        self._order = itertools.count()  # first come, first served among equals
+        self._order = itertools.count()
         self._lock = threading.Lock()
         self._closed = False
         self._workers = [_Worker(self._calls, warm) for _ in range(SIZE)]
         for worker in self._workers:
             worker.start()
 
-    def put(self, call: _Call, patient: bool) -> None:
+    def put(self, call: _Call, patience: int) -> None:
         with self._lock:
             if self._closed:
                 call.future.cancel()
             else:
-                self._calls.put((int(patient), next(self._order), call))
+                self._calls.put((patience, next(self._order), call))
 
     def close(self) -> None:
         with self._lock:

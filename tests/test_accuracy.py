@@ -154,25 +154,26 @@ def test_an_advantage_is_the_share_of_error_that_the_better_one_spares(ours, pee
 # The record beside an interval
 
 
-def test_what_held_counts_known_outcomes_and_compares_with_yesterday():
-    expected = pd.DataFrame(
-        {
-            "bucket": [MIDNIGHT - HOUR, MIDNIGHT, MIDNIGHT + HOUR, MIDNIGHT + 2 * HOUR],
-            "expected": [100.0, 100, 100, 100],
-            "lower": [90.0, 90, 90, math.nan],
-            "upper": [110.0, 110, 110, math.nan],
-        }
+def days(came, before, lower=90.0):
+    """Hours around midnight that were all expected to be 100, at most 110."""
+    buckets = [MIDNIGHT + (hour - 1) * HOUR for hour in range(len(came))]
+    return pd.DataFrame(
+        {"bucket": buckets, "expected": 100.0, "lower": lower, "upper": 110.0, "came": came, "before": before}
     )
-    came = np.array([110.0, 111, math.nan, 100])
-    yesterday = np.array([math.nan, 90.0, 100, 100])
 
-    assert held(expected, came, yesterday) == Held(0.5, 2, 2, 1 - 11 / 21)
+
+def test_what_held_counts_known_outcomes_and_compares_with_yesterday():
+    record = days([110.0, 111, math.nan, 100], [math.nan, 90.0, 100, 100], lower=[90, 90, 90, math.nan])
+
+    assert held(record) == Held(0.5, 2, 1, 1 - 11 / 21)
+
+
+def test_of_days_without_a_yesterday_only_the_interval_is_told():
+    assert held(days([100.0, 200] * 12, [math.nan] * 24)) == Held(0.5, 24, 1, None)
 
 
 def test_without_an_outcome_nothing_held():
-    expected = pd.DataFrame({"bucket": [MIDNIGHT], "expected": [1.0], "lower": [0.5], "upper": [1.5]})
-
-    assert held(expected, np.array([math.nan]), np.array([1.0])) is None
+    assert held(days([math.nan], [1.0])) is None
 
 
 # Chances

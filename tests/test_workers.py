@@ -125,21 +125,18 @@ def test_a_call_that_kills_its_workers_is_given_up_and_others_go_on():
 
 
 @pytest.mark.usefixtures("pool")
-def test_patient_calls_let_others_pass(tmp_path):
+def test_calls_of_more_patience_let_others_pass(tmp_path):
     go, order = tmp_path / "go", tmp_path / "order"
-    busy = [workers.submit(wait_for, go) for _ in range(workers.SIZE)]
+    busy = [workers.submit(wait_for, go), workers.submit(sleep_long)]
     while not all(future.running() for future in busy):
         time.sleep(0.005)
-    workers.submit(append, order, "p", patient=True)
-    workers.submit(append, order, "q", patient=True)
-    urgent = workers.submit(append, order, "u")
-    last = workers.submit(process, patient=True)
+    calls = [
+        workers.submit(append, order, name, patience=patience) for name, patience in [("c", 2), ("b", 1), ("a", 0)]
+    ]
     go.touch()
-    wait([urgent, last], 10)
-    while len(order.read_text()) < 3:
-        time.sleep(0.005)
+    wait(calls, 10)
 
-    assert order.read_text().index("u") < 2
+    assert order.read_text() == "abc"
 
 
 @pytest.mark.usefixtures("pool")

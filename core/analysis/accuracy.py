@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from core.analysis.hours import WIDTH, Floats
+from core.analysis.hours import WIDTH
 
 __all__ = ["ALL", "Held", "advantage", "by_horizon", "by_origin", "held"]
 
 GROUPS = {"hourly": (6, 12, 24, 168), "daily": (1, 3, 7, 30)}  # buckets ahead up to which accuracy is told as one
 ALL = "all"
+SCORES = ["mase", "wis", "coverage_80", "coverage_95"]
 OUTSIDE = {"80": 0.2, "95": 0.05}  # the share that may fall outside an interval of so many per cent
 
 
@@ -28,9 +29,10 @@ def by_horizon(replays: pd.DataFrame, granularity: str) -> pd.DataFrame:
     middle, the 80 and the 95 % interval over `scale` (Bracher et al. 2021, "Evaluating epidemic forecasts in an
     interval format"). Coverage: the share of outcomes inside, 0 to 1, both ends included.
     """
-    rows = _scored(replays)
+    if replays.empty or (rows := _scored(replays)).empty:
+        return pd.DataFrame(columns=["model", "horizon", "n", *SCORES])
     ahead = (rows["ds"] - rows["cutoff"]) // WIDTH[granularity] + 1
-    names = _group_names(GROUPS[granularity], int(ahead.max()) if len(ahead) else 0)
+    names = _group_names(GROUPS[granularity], int(ahead.max()))
     group = np.searchsorted(GROUPS[granularity], ahead)
     rows = pd.concat([rows.assign(horizon=np.array([*names, ALL])[group]), rows.assign(horizon=ALL)])
     return _means(rows, {"model": list(replays["model"].unique()), "horizon": [*names, ALL]})
@@ -56,24 +58,24 @@ class Held(NamedTuple):
 
     share: float  # of the outcomes inside the interval, 0 to 1
     n: int  # outcomes
-    days: int  # in which those fell
+    days: int  # from the first of these to the last
     advantage: float | None  # over seasonal naive, as of `advantage`, where both said something
 
 
-def held(expected: pd.DataFrame, came: Floats, season_before: Floats) -> Held | None:
-    """How the forecasts `expected` (`bucket, expected, lower, upper`, one row a bucket) did; None without an outcome.
+def held(days: pd.DataFrame) -> Held | None:
+    """How forecasts did whose outcome is known; None without any.
 
-    `came` and `season_before`: the values of those buckets, and of the ones a season before, which seasonal naive
-    would have said; NaN is missing.
+    `days`: one row per bucket forecast: `bucket` (naive UTC), `expected`, `lower`, `upper`, `came`, and `before`: the
+    value a season earlier, which seasonal naive would have said. NaN is not known.
     """
-    known = np.isfinite(came) & expected["lower"].notna().to_numpy()
-    if not known.any():
+    known = days.dropna(subset=["lower", "came"])
+    if known.empty:
         return None
-    inside = (expected["lower"] <= came) & (came <= expected["upper"])
-    days = expected.loc[known, "bucket"].dt.floor("D").nunique()
-    both = known & np.isfinite(season_before)
-    ours, peers = (np.abs(said - came)[both].sum() for said in (expected["expected"].to_numpy(), season_before))
-    return Held(float(inside[known].mean()), int(known.sum()), int(days), advantage(float(ours), float(peers)))
+    inside = (known["lower"] <= known["came"]) & (known["came"] <= known["upper"])
+    both = known.dropna(subset=["before"])
+    ours, peers = ((both[said] - both["came"]).abs().sum() for said in ("expected", "before"))
+    days_long = (known["bucket"].max() - known["bucket"].min()).days + 1
+    return Held(float(inside.mean()), len(known), days_long, advantage(float(ours), float(peers)))
 
 
 def _scored(replays: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +100,7 @@ def _means(rows: pd.DataFrame, keys: dict[str, list[str] | None]) -> pd.DataFram
         for name, values in keys.items()
     }
     groups = rows.assign(**order).groupby(list(keys), observed=True)
-    scores = groups[["mase", "wis", "coverage_80", "coverage_95"]].mean()
+    scores = groups[SCORES].mean()
     means = pd.concat([groups.size().rename("n"), scores], axis=1).reset_index()
     return means.astype({name: "str" for name, values in keys.items() if values is not None})
 

@@ -9,9 +9,10 @@ from core.analysis.model import Model
 from core.analysis.outlook import KNOWN_SHARE, outlook
 from core.analysis.usual import crossed_share
 
-__all__ = ["LEVELS", "brier_skill", "chances", "levels", "reliability"]
+__all__ = ["LEVELS", "brier_skill", "chances", "levels", "none", "reliability"]
 
 LEVELS = (0.9, 0.95, 0.99)  # of the history, as thresholds: lines that are crossed often enough to count
+COLUMNS = ["threshold", "said", "usual", "crossed"]
 EDGES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 
 
@@ -19,6 +20,11 @@ def levels(model: Model, horizon: int) -> list[float]:
     """The 90th, 95th and 99th percentile of the buckets that `model` was fitted to."""
     past = outlook(model, horizon).past
     return [float(level) for level in np.quantile(past[np.isfinite(past)], LEVELS)]
+
+
+def none() -> pd.DataFrame:
+    """No chances."""
+    return pd.DataFrame(columns=COLUMNS, dtype=float)
 
 
 def chances(model: Model, horizon: int, came: Floats, thresholds: list[float]) -> pd.DataFrame:
@@ -38,7 +44,7 @@ def chances(model: Model, horizon: int, came: Floats, thresholds: list[float]) -
         )
         for threshold in thresholds
     ]
-    return pd.DataFrame(rows, columns=["threshold", "said", "usual", "crossed"], dtype=float)
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=float)
 
 
 def reliability(said: pd.DataFrame) -> pd.DataFrame:
