@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.analysis.crossing import exceedance, first_crossing
+from core.analysis.crossing import exceedance, exceedances, first_crossing
 from core.analysis.forecast import fit, predict
 from core.analysis.past_errors import GROUPS, paths
 from core.errors import QuestionError
@@ -75,6 +75,16 @@ def test_an_hours_probability_is_three_parts_past_errors_and_one_part_what_that_
         from_history = (sum(y > threshold for y in same_hour) + 5 * overall) / (len(same_hour) + 5)
 
         assert chances["p_above"][hour - 1] == pytest.approx(0.75 * from_errors + 0.25 * from_history)
+
+
+@pytest.mark.parametrize("granularity", ["hourly", "daily"])
+def test_many_thresholds_at_once_say_what_each_says_alone(granularity, month, daily):
+    model = {"hourly": month, "daily": daily}[granularity]
+    thresholds = [90.0, 112.0, 130.0, 1000.0]
+
+    assert exceedances(model, 9, thresholds).tolist() == [
+        exceedance(model, 9, threshold)["p_above"].to_list() for threshold in thresholds
+    ]
 
 
 @pytest.mark.parametrize(("threshold", "horizon"), [(120.0, 24), (140.0, 24), (165.0, 5), (230.0, 168)])

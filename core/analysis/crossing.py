@@ -5,6 +5,7 @@ an hour's error and the next one's are alike, and hourly probabilities multiplie
 where .43 happened. Both are drawn by a quarter to what the history itself did.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
@@ -17,7 +18,7 @@ from core.analysis.hours import Floats
 from core.analysis.model import Model
 from core.analysis.outlook import KNOWN_SHARE, Outlook, blocks, outlook
 
-__all__ = ["Crossing", "exceedance", "first_crossing"]
+__all__ = ["Crossing", "exceedance", "exceedances", "first_crossing"]
 
 PATHS_WEIGHT = 0.75  # the rest is the history's
 SHRINK_HOURS = 5  # how many hours of the day the overall share counts for, beside those seen at that hour
@@ -45,13 +46,18 @@ def exceedance(model: Model, horizon: int, threshold: float) -> pd.DataFrame:
     QuestionError where `horizon` is out of the model's reach.
     """
     ahead = outlook(model, horizon)
-    return pd.DataFrame({"ds": ahead.starts, "p_above": _each(model, ahead, threshold)})
+    return pd.DataFrame({"ds": ahead.starts, "p_above": _each(model, ahead, [threshold])[0]})
+
+
+def exceedances(model: Model, horizon: int, thresholds: Sequence[float]) -> Floats:
+    """`p_above` of many thresholds (rows) per bucket ahead (columns), as of `exceedance` of each."""
+    return _each(model, outlook(model, horizon), thresholds)
 
 
 def first_crossing(model: Model, horizon: int, threshold: float) -> Crossing:
     """The first crossing within the next `horizon` buckets; parameters and limits as those of `exceedance`."""
     ahead = outlook(model, horizon)
-    each = _each(model, ahead, threshold)
+    each = _each(model, ahead, [threshold])[0]
     if not np.isfinite(each).any():
         return Crossing()
     largest = float(np.nanmax(each))
@@ -71,33 +77,33 @@ def first_crossing(model: Model, horizon: int, threshold: float) -> Crossing:
     return Crossing(probability, *(ahead.starts[firsts[rank - 1]].item() for rank in nearest_ranks))
 
 
-def _each(model: Model, ahead: Outlook, threshold: float) -> Floats:
-    """P(above the threshold) per bucket ahead; NaN where nothing can be said."""
+def _each(model: Model, ahead: Outlook, thresholds: Sequence[float]) -> Floats:
+    """P(above the threshold), a row per threshold, a column per bucket ahead; NaN where nothing can be said."""
     if model.readiness.stage in ("none", "point"):
-        return np.full(len(ahead.starts), np.nan)
-    history = _share_at_hour(ahead, threshold)
+        return np.full((len(thresholds), len(ahead.starts)), np.nan)
+    history = _shares_at_hour(ahead, np.array(thresholds))
     if not ahead.pools:
         return history
-    needed = ahead.transform.level(threshold) - ahead.centre
-    shares = np.full(len(needed), np.nan)
+    levels = np.array([ahead.transform.level(threshold) for threshold in thresholds])
+    needed = levels[:, None] - ahead.centre
+    shares = np.full(needed.shape, np.nan)
     for columns, errors in ahead.pools:
         if len(errors):
-            above = len(errors) - np.searchsorted(np.sort(errors), needed[columns], side="right")
-            shares[columns] = _share(above, len(errors))
+            above = len(errors) - np.searchsorted(np.sort(errors), needed[:, columns], side="right")
+            shares[:, columns] = _share(above, len(errors))
     return PATHS_WEIGHT * shares + (1 - PATHS_WEIGHT) * history
 
 
-def _share_at_hour(ahead: Outlook, threshold: float) -> Floats:
+def _shares_at_hour(ahead: Outlook, thresholds: Floats) -> Floats:
     """The history's share above at the hour of the day of each bucket ahead, drawn to its share at any hour."""
-    index = np.flatnonzero(np.isfinite(ahead.past))
-    if not len(index):
-        return np.full(len(ahead.starts), np.nan)
-    above = ahead.past[index] > threshold
-    hour = index % ahead.period
-    seen = np.bincount(hour, minlength=ahead.period)
-    drawn = (np.bincount(hour, above, ahead.period) + SHRINK_HOURS * above.mean()) / (seen + SHRINK_HOURS)
-    shares: Floats = drawn[(len(ahead.past) + np.arange(len(ahead.starts))) % ahead.period]
-    return shares
+    grid = blocks(ahead.past, ahead.period)
+    seen = np.isfinite(grid).sum(axis=0)
+    if not seen.any():
+        return np.full((len(thresholds), len(ahead.starts)), np.nan)
+    above = (grid > thresholds[:, None, None]).sum(axis=1)
+    overall = above.sum(axis=1, keepdims=True) / seen.sum()
+    drawn: Floats = (above + SHRINK_HOURS * overall) / (seen + SHRINK_HOURS)
+    return drawn[:, np.arange(len(ahead.starts)) % ahead.period]
 
 
 def _share_of_blocks(past: Floats, size: int, threshold: float) -> float:
