@@ -1,4 +1,4 @@
-"""The process: `streamlit run streamlit_app.py` finds `app` and serves it. What a visitor sees is `core/view/app.py`."""
+"""The process: `streamlit run` finds `app` here and serves it. What a visitor sees is `core/view/app.py`."""
 
 import sys
 

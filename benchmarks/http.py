@@ -3,6 +3,7 @@
 The peer is the same client with one document a call, as an application without batches would send.
 """
 
+import itertools
 import json
 import tempfile
 import threading
@@ -16,6 +17,8 @@ from tests.running import running, status
 
 SECONDS = 4.0
 CLIENTS = 4
+
+_runs = itertools.count()
 
 
 def documents(client: int, call: int, n: int) -> list[str]:
@@ -32,23 +35,20 @@ def documents(client: int, call: int, n: int) -> list[str]:
     return made
 
 
-def rate(address: str, n: int) -> float:
-    """Documents a second that `CLIENTS` clients got stored, with `n` a call."""
+def rate(address: str, clients: list[Any], n: int) -> float:
+    """Documents a second that the clients got stored, with `n` a call."""
     before = status(address)["collector"]["stored"]
-    end = time.monotonic() + SECONDS
+    began = time.monotonic()
 
-    def send(number: int) -> None:
-        xray: Any = boto3.client(
-            "xray", endpoint_url=address, region_name="x", aws_access_key_id="x", aws_secret_access_key="x"
-        )
+    def send(number: int, xray: Any) -> None:
         call = 0
-        while time.monotonic() < end:
+        while time.monotonic() < began + SECONDS:
             refused = xray.put_trace_segments(TraceSegmentDocuments=documents(number, call, n))
             assert refused["UnprocessedTraceSegments"] == []
             call += 1
 
-    began = time.monotonic()
-    threads = [threading.Thread(target=send, args=(number + n * CLIENTS,)) for number in range(CLIENTS)]
+    runs = next(_runs) * len(clients)
+    threads = [threading.Thread(target=send, args=(runs + number, xray)) for number, xray in enumerate(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -59,8 +59,10 @@ def rate(address: str, n: int) -> float:
 def run() -> None:
     """Print both rates and their ratio."""
     with tempfile.TemporaryDirectory() as home, running(Path(home), PIPELINE="off") as address:
-        rate(address, 50)  # the first calls of a process are slow
-        batched, single = rate(address, 50), rate(address, 1)
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "x"}
+        clients = [boto3.client("xray", endpoint_url=address, **keys) for _ in range(CLIENTS)]
+        rate(address, clients, 50)  # the first calls of a process are slow
+        batched, single = rate(address, clients, 50), rate(address, clients, 1)
     print(f"{CLIENTS} clients, boto3 and its signing included, all of it on the same cores")
     print(f"50 documents a call   {batched:8,.0f} segments/s, durable (wanted: 5,000)")
     print(f"1 document a call     {single:8,.0f} segments/s, durable (ratio {batched / single:.1f})")

@@ -17,8 +17,8 @@ FROM_A_LATER_PAGE = {"start2", "end2", "trace", "bucket", "q", "where", "sort"} 
 def rows(heading: str) -> list[list[str]]:
     """The cells of the first table below a heading, without its head."""
     section = README.split(f" {heading}\n", 1)[1]
-    lines = re.search(r"(\|.*\n)+", section).group().splitlines()[2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    table = section[section.index("\n|") + 1 :].split("\n\n", 1)[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 
 def names(cell: str) -> list[str]:
