@@ -6,6 +6,7 @@ once per request, by the caller.
 """
 
 import functools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,15 +15,14 @@ from typing import Any, cast
 import pandas as pd
 import streamlit as st
 
-from core import activity, replays, settings, store
+from core import activity, backtests, replays, settings, store
 from core import question as asking
 from core.analysis import accuracy as scored
 from core.analysis import anomalies as found
 from core.analysis import crossing
 from core.analysis import forecast as forecasting
 from core.analysis import metrics as statements
-from core.analysis import reliability as chanced
-from core.analysis.backtest import ORIGINS, SEASON, Said, origins, outcomes
+from core.analysis.backtest import SEASON, Said, outcomes
 from core.analysis.hours import Floats
 from core.analysis.model import Model
 from core.analysis.usual import crossed_share
@@ -35,7 +35,6 @@ __all__ = [
     "annotation_keys",
     "anomalies",
     "backtest",
-    "chances",
     "column",
     "crossings",
     "flagged",
@@ -50,6 +49,7 @@ __all__ = [
     "readiness",
     "record_chunks",
     "records",
+    "reliability",
     "services",
     "sources",
     "status",
@@ -65,6 +65,9 @@ UNUSUAL_REACH = timedelta(days=60)  # a refit for each day: what is unusual is l
 HELD_OVER = timedelta(days=14)
 REFIT_GROUPS = 12  # the largest ones, where each takes dozens of fits
 DEFAULT_THRESHOLD = {"ms": 150.0, "share": 0.05}
+
+# The routes bring the caches up before Streamlit's runtime is there; in memory they are either way.
+logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
 _Key = tuple[str, str, str, datetime]  # digest of a history, granularity, stat, end: what a model depends on
 
@@ -175,22 +178,24 @@ def anomalies(question: Question, now: datetime) -> pd.DataFrame:
     ahead = forecast(question, now)
     seen = _observed(question, now)
     start, end = bucket_start(window(question, now).start, question.granularity), _fit_end(question, now)
-    unusual = _unusual(replace(_ahead(question), horizon=None), start, end, _version(question))
+    judged = _judged(replace(_ahead(question), horizon=None), start, end, _version(question))
     frames = []
     for group, _ in _histories(question, end):
         parts = [found.predicted(_of_group(ahead, group), line, question.p, width)]
-        parts += [found.observed_threshold(_of_group(seen, group)[["bucket", "value"]], line, width)]
-        if group in unusual:
-            parts += [unusual[group]]
+        observed = _of_group(seen, group)[["bucket", "value"]]
+        if group in judged:
+            observed = observed.merge(judged[group], on="bucket", how="left")
+            parts += [found.observed_unusual(observed, question.granularity)]
+        parts += [found.observed_threshold(observed, line, width)]
         frames.append(pd.concat(parts, ignore_index=True).assign(group=group))
     return _table(question, pd.concat(frames, ignore_index=True))
 
 
-def backtest(question: Question, now: datetime, group: str | None = None) -> replays.Replays:
+def backtest(question: Question, now: datetime, group: str | None = None) -> backtests.Backtest:
     """The forecasts of the last 28 midnights, as far as they are replayed: the first question begins that, and it goes
     on in the background. With `by` those of `group`.
     """
-    return replays.replays(_backtest(_ahead(question), group, _fit_end(question, now), _version(question)))
+    return backtests.backtest(_backtest(_ahead(question), group, _fit_end(question, now)))
 
 
 def accuracy(question: Question, now: datetime) -> pd.DataFrame:
@@ -199,25 +204,18 @@ def accuracy(question: Question, now: datetime) -> pd.DataFrame:
 
     Waits until all are. With `by` those of the 12 largest groups.
     """
-    asked, end, version = _ahead(question), _fit_end(question, now), _version(question)
-    groups = [group for group, _ in _histories(asked, end)][:REFIT_GROUPS]
-    running = [replays.replays(_backtest(asked, group, end, version), again=True) for group in groups]
-    tables = []
-    for group, replayed in zip(groups, running, strict=True):
-        replayed.wait()
-        tables.append(scored.by_horizon(replayed.rows(), asked.granularity).assign(group=group))
+    asked, end = _ahead(question), _fit_end(question, now)
+    plans = {group: _backtest(asked, group, end) for group, _ in _histories(asked, end)[:REFIT_GROUPS]}
+    for plan in plans.values():
+        backtests.backtest(plan)  # all of them begin before the first is waited for
+    tables = [backtests.accuracy(plan).assign(group=group) for group, plan in plans.items()]
     return _table(question, pd.concat(tables, ignore_index=True))
 
 
-def chances(question: Question, now: datetime, group: str | None = None) -> pd.DataFrame:
-    """The chances of a crossing that the forecasts of `backtest` said, as far as these are there: columns of
-    `analysis.reliability.chances`, and `own`: true of the threshold, false of levels of the history known then.
-    """
-    fitted = backtest(question, now, group).fitted()
-    content = tuple((origin.content, origin.cutoff, origin.came.tobytes()) for origin, _ in fitted)
-    depends = content, question.granularity, question.stat, asking.horizon(question)
-    own, levels = (_chances(*depends, line, fitted) for line in (threshold(question, now), None))
-    return pd.concat([own.assign(own=True), levels.assign(own=False)], ignore_index=True)
+def reliability(question: Question, now: datetime, group: str | None = None) -> backtests.Reliability:
+    """Whether the chances of a crossing that those forecasts said came true, as soon as they are there."""
+    plan = _backtest(_ahead(question), group, _fit_end(question, now))
+    return backtests.reliability(plan, threshold(question, now), question.p)
 
 
 def held(question: Question, now: datetime, group: str | None = None) -> scored.Held | None:
@@ -459,20 +457,23 @@ def _observed(question: Question, now: datetime) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _unusual(asked: Question, start: datetime, end: datetime, version: int) -> dict[str | None, pd.DataFrame]:
-    """For each of the largest groups the runs of buckets that are not what the midnight before expected of them."""
+def _judged(asked: Question, start: datetime, end: datetime, version: int) -> dict[str | None, pd.DataFrame]:
+    """For each of the largest groups what the midnight before expected of each bucket, and how strange it was:
+    `bucket, expected, lower, upper, strangeness`.
+    """
     since = max(bucket_start(start, "daily"), bucket_start(end, "daily") - UNUSUAL_REACH)
     midnights = pd.date_range(since, end, freq="D", inclusive="left", unit="us")
-    seen = _observed(replace(asked, start=start, end=end), end)
-    runs = {}
+    judged = {}
     for group, history in _histories(asked, end, end - since + statements.HISTORY)[:REFIT_GROUPS]:
         plan = _days(asked, history, midnights)
-        days = _expected(asked, plan, [answer.result() for answer in replays.fits(plan)])
+        answers = [answer.result() for answer in replays.fits(plan)]
+        days = [
+            expected.assign(strangeness=_strangeness(_key(asked, origin), origin.came, cast(Model, answer.fitted)))
+            for expected, origin, answer in zip(_expected(asked, plan, answers), plan.origins, answers, strict=True)
+        ]
         if days:
-            observed = _of_group(seen, group)[["bucket", "value"]]
-            expected = pd.concat(days, ignore_index=True)
-            runs[group] = found.observed_unusual(observed, expected, bucket_width(asked.granularity))
-    return runs
+            judged[group] = pd.concat(days, ignore_index=True)
+    return judged
 
 
 def _days(asked: Question, history: pd.DataFrame, midnights: pd.DatetimeIndex) -> replays.Plan:
@@ -484,16 +485,23 @@ def _days(asked: Question, history: pd.DataFrame, midnights: pd.DatetimeIndex) -
 def _expected(asked: Question, plan: replays.Plan, answers: list[Said]) -> list[pd.DataFrame]:
     """What each midnight of `plan` expected of its day: `bucket`, `expected`, `lower`, `upper`; perhaps no rows."""
     return [
-        _day_ahead(
-            (origin.content, asked.granularity, asked.stat, origin.cutoff), asked.interval, cast(Model, answer.fitted)
-        )
+        _day_ahead(_key(asked, origin), asked.interval, cast(Model, answer.fitted))
         for origin, answer in zip(plan.origins, answers, strict=True)
     ]
+
+
+def _key(asked: Question, origin: replays.Origin) -> _Key:
+    return origin.content, asked.granularity, asked.stat, origin.cutoff
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _day_ahead(key: _Key, interval: int, _fitted: forecasting.Model) -> pd.DataFrame:
     return found.day_ahead(_fitted, interval)
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _strangeness(key: _Key, came: Floats, _fitted: forecasting.Model) -> Floats:
+    return found.strangeness(_fitted, came)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -530,31 +538,10 @@ def _held(
     return scored.held(record[record["bucket"] >= end - HELD_OVER])
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _backtest(asked: Question, group: str | None, end: datetime, version: int) -> replays.Plan:
+def _backtest(asked: Question, group: str | None, end: datetime) -> backtests.Plan:
     ahead = asking.horizon(asked)
-    width = bucket_width(asked.granularity)
-    reach = statements.HISTORY + ORIGINS * timedelta(days=1) + ahead * width + timedelta(days=1)
-    history = _history_of(asked, group, end, reach)
-    cutoffs = origins(history, asked.granularity, end, ahead, asked.stat)
-    return replays.plan(history, asked.granularity, asked.stat, cutoffs, ahead)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _chances(
-    content: tuple[tuple[str, datetime, bytes], ...],
-    granularity: str,
-    stat: str,
-    ahead: int,
-    line: float | None,
-    _fitted: list[tuple[replays.Origin, forecasting.Model]],
-) -> pd.DataFrame:
-    """Those of crossing `line`; without one, each origin's levels."""
-    tables = [
-        chanced.chances(model, ahead, origin.came, chanced.levels(model, ahead) if line is None else [line])
-        for origin, model in _fitted
-    ]
-    return pd.concat(tables, ignore_index=True) if tables else chanced.none()
+    history = _history_of(asked, group, end, backtests.reach(asked.granularity, ahead))
+    return backtests.plan(history, asked.granularity, asked.stat, end, ahead)
 
 
 def _table(question: Question, frame: pd.DataFrame) -> pd.DataFrame:
