@@ -17,7 +17,7 @@ from datetime import datetime
 import pandas as pd
 
 from core import workers
-from core.analysis.backtest import MODELS, Said, known_at, outcomes, said
+from core.analysis.backtest import COLUMNS, MODELS, Said, known_at, outcomes, said
 from core.analysis.hours import Floats
 from core.analysis.model import Model
 
@@ -86,7 +86,7 @@ class Replays:
             for model in self.complete
             for origin, answer in self._answers(model)
         ]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*COLUMNS, "y"])
 
     def fitted(self) -> list[tuple[Origin, Model]]:
         """Tracecast's own fits, once all are there."""

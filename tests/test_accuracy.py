@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.analysis.accuracy import Held, advantage, by_horizon, by_origin, held
 from core.analysis.forecast import fit
-from core.analysis.reliability import brier_skill, chances, levels, reliability
+from core.analysis.reliability import bins, brier_skill, chances, levels, reliability
 
 MIDNIGHT = datetime(2026, 3, 2)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -218,8 +218,8 @@ def said(pairs, usual=0.5):
     )
 
 
-def test_reliability_is_what_came_of_chances_alike():
-    table = reliability(said([(0.05, 0), (0.07, 1), (0.7, 1), (0.75, 0), (0.79, 1), (0.99, 1), (0.5, math.nan)]))
+def test_a_bin_tells_what_came_of_chances_alike():
+    table = bins(said([(0.05, 0), (0.07, 1), (0.7, 1), (0.75, 0), (0.79, 1), (0.99, 1), (0.5, math.nan)]))
 
     assert table["said"].to_list() == pytest.approx([0.06, (0.7 + 0.75 + 0.79) / 3, 0.99])
     assert table["came"].to_list() == pytest.approx([0.5, 2 / 3, 1])
@@ -229,10 +229,17 @@ def test_reliability_is_what_came_of_chances_alike():
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), max_size=30))
 def test_every_chance_is_in_one_bin_and_bins_stand_in_order(pairs):
-    table = reliability(said(pairs))
+    table = bins(said(pairs))
 
     assert table["n"].sum() == len(pairs)
     assert table["said"].is_monotonic_increasing
+
+
+def test_a_warning_is_a_chance_of_crossing_the_threshold_above_the_one_to_warn_at():
+    own, others = said([(0.6, 1), (0.7, 0), (0.5, 1), (0.9, math.nan), (0.2, 0)]), said([(0.99, 1)])
+    told = reliability(own, others, 0.5)
+
+    assert (told.warnings, told.came_true, told.said) == (2, 1, 5)
 
 
 def test_skill_compares_squared_errors_with_those_of_the_usual_share():

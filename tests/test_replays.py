@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -246,9 +247,7 @@ def test_a_split_has_an_accuracy_for_each_group(store):
 
     assert table.groupby("group").size().to_dict() == {"a": 16, "b": 16}
     one = queries.backtest(question, NOW, "b")
-    pd.testing.assert_frame_equal(
-        table[table["group"] == "b"].iloc[:, 4:].reset_index(drop=True), by_horizon(one.rows(), "hourly")
-    )
+    pd.testing.assert_frame_equal(table[table["group"] == "b"].iloc[:, 4:].reset_index(drop=True), one.by_horizon)
 
 
 def test_an_excluded_range_is_neither_learnt_from_nor_held_against_a_forecast(filled):
@@ -261,14 +260,43 @@ def test_an_excluded_range_is_neither_learnt_from_nor_held_against_a_forecast(fi
     assert calm.loc[calm["horizon"] == "all", "n"].to_list() == [96] * 4
 
 
-def test_the_chances_of_the_threshold_and_of_each_origins_levels_stand_beside_what_came(filled):
-    table = queries.chances(Question(source="live", end=END, threshold=140.0), NOW)
-    fitted = queries.backtest(LIVE, NOW).fitted()
-    expected = [chances(model, 24, origin.came, [140.0])["said"].iloc[0] for origin, model in fitted]
+def test_a_backtest_is_told_with_what_came_before_and_after_its_forecasts(filled):
+    told = queries.backtest(LIVE, NOW)
+    observed = told.observed.set_index("bucket")["value"]
 
-    assert table.loc[table["own"], "said"].to_list() == expected
-    assert table["own"].sum() == 4
-    assert len(table) == 16
+    assert told.cutoffs == [MIDNIGHT - back * DAY for back in (4, 3, 2, 1)]
+    assert (told.done, told.total, told.failed) == (16, 16, [])
+    assert list(dict.fromkeys(told.by_horizon["model"])) == list(MODELS)
+    assert len(told.by_origin) == 16
+    assert observed.index[0] == MIDNIGHT - 6 * DAY
+    assert observed.dropna().to_list() == series().set_index("ds")["y"][: MIDNIGHT - HOUR].to_list()
+
+
+def test_chances_of_the_threshold_and_of_each_origins_levels_are_held_against_what_came(filled):
+    told = queries.reliability(Question(source="live", end=END, threshold=140.0, p=0.1), NOW)
+    warned, came = 0, []
+    for cutoff in [MIDNIGHT - back * DAY for back in (4, 3, 2, 1)]:
+        model = fit(known_at(series(), cutoff), "hourly", cutoff)
+        after = outcomes(series(), "hourly", cutoff, 24)
+        if chances(model, 24, after, [140.0])["said"].iloc[0] > 0.1:
+            warned += 1
+            came.append((after > 140).any())
+
+    assert (told.warnings, told.came_true) == (warned, sum(came))
+    assert told.said == told.bins["n"].sum() == 16
+
+
+def test_before_the_forecasts_are_there_no_chance_is_told(filled, monkeypatch):
+    replays._kept.clear()
+    monkeypatch.setattr(workers, "submit", lambda *_, **__: Future())
+    waiting = queries.backtest(LIVE, NOW)
+    told = queries.reliability(LIVE, NOW)
+    replays._kept.clear()
+
+    assert (waiting.done, waiting.total) == (0, 16)
+    assert waiting.by_horizon.empty
+    assert told.bins.empty
+    assert told.skill is None
 
 
 def test_what_held_is_of_the_forecasts_a_day_ahead(filled):

@@ -40,7 +40,9 @@ def by_horizon(replays: pd.DataFrame, granularity: str) -> pd.DataFrame:
 
 def by_origin(replays: pd.DataFrame) -> pd.DataFrame:
     """`model, cutoff, n, mase, wis, coverage_80, coverage_95`: the same of each forecast alone, oldest first."""
-    return _means(_scored(replays), {"model": list(replays["model"].unique()), "cutoff": None})
+    if replays.empty or (rows := _scored(replays)).empty:
+        return pd.DataFrame(columns=["model", "cutoff", "n", *SCORES])
+    return _means(rows, {"model": list(replays["model"].unique()), "cutoff": None})
 
 
 def advantage(ours: float, peers: float) -> float | None:

@@ -16,12 +16,13 @@ from core.analysis.hours import FIT_DAYS, WIDTH, Floats, Moments, complete_hours
 from core.analysis.model import LONGEST, Model
 from core.analysis.outlook import day_means
 
-__all__ = ["MODELS", "ORIGINS", "SEASON", "Said", "known_at", "origins", "outcomes", "said"]
+__all__ = ["COLUMNS", "MODELS", "ORIGINS", "SEASON", "Said", "known_at", "origins", "outcomes", "said"]
 
 MODELS = ("tracecast", "original", "seasonal_naive", "last_value")
 ORIGINS = 28
 SEASON = {"hourly": 24, "daily": 7}  # buckets after which seasonal naive repeats itself, and over which MASE scales
 BOUNDS = ["lower_95", "lower_80", "yhat", "upper_80", "upper_95"]  # as the rows of `peers.LEVELS`
+COLUMNS = ["model", "cutoff", "ds", *BOUNDS, "scale"]
 
 _DAY = timedelta(days=1)
 

@@ -1,5 +1,7 @@
 """Does 70 % mean 70 %? Chances of a crossing that were said, held against whether one came."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -9,11 +11,11 @@ from core.analysis.model import Model
 from core.analysis.outlook import KNOWN_SHARE, outlook
 from core.analysis.usual import crossed_share
 
-__all__ = ["LEVELS", "brier_skill", "chances", "levels", "none", "reliability"]
+__all__ = ["LEVELS", "Reliability", "bins", "brier_skill", "chances", "levels", "none", "reliability"]
 
 LEVELS = (0.9, 0.95, 0.99)  # of the history, as thresholds: lines that are crossed often enough to count
 COLUMNS = ["threshold", "said", "usual", "crossed"]
-EDGES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
+EDGES = (0.1, 0.2, 0.4, 0.6, 0.8, 0.9)  # between the bins
 
 
 def levels(model: Model, horizon: int) -> list[float]:
@@ -47,13 +49,33 @@ def chances(model: Model, horizon: int, came: Floats, thresholds: list[float]) -
     return pd.DataFrame(rows, columns=COLUMNS, dtype=float)
 
 
-def reliability(said: pd.DataFrame) -> pd.DataFrame:
-    """Chances (rows of `chances`, of any origins) by how high they were: `said` (their mean), `came` (the share that
-    was followed by a crossing), `n`; ascending, with no row for a bin that is empty.
+class Reliability(NamedTuple):
+    """Whether chances of a crossing came true."""
+
+    bins: pd.DataFrame  # as of `bins`
+    skill: float | None  # as of `brier_skill`
+    said: int  # chances that could be held against what came
+    warnings: int  # forecasts whose chance to cross the threshold was above the one to warn at
+    came_true: int  # of these
+
+
+def reliability(own: pd.DataFrame, levels: pd.DataFrame, p: float) -> Reliability:
+    """Of the chances to cross the threshold (`own`) and the levels of each history, rows as of `chances`; a chance
+    above `p` is a warning.
+    """
+    both = pd.concat([own, levels], ignore_index=True)
+    warnings = own[(own["said"] > p) & own["crossed"].notna()]
+    table = bins(both)
+    return Reliability(table, brier_skill(both), int(table["n"].sum()), len(warnings), int(warnings["crossed"].sum()))
+
+
+def bins(said: pd.DataFrame) -> pd.DataFrame:
+    """Chances by how high they were: `said` (their mean), `came` (the share that a crossing followed), `n`; ascending,
+    without a row for a bin that is empty.
     """
     rows = said.dropna(subset=["said", "crossed"])
-    bins = rows.groupby(np.searchsorted(EDGES[1:-1], rows["said"], side="right"))
-    return bins.agg(said=("said", "mean"), came=("crossed", "mean"), n=("said", "size")).reset_index(drop=True)
+    groups = rows.groupby(np.searchsorted(EDGES, rows["said"], side="right"))
+    return groups.agg(said=("said", "mean"), came=("crossed", "mean"), n=("said", "size")).reset_index(drop=True)
 
 
 def brier_skill(said: pd.DataFrame) -> float | None:
