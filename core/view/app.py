@@ -29,7 +29,7 @@ page = st.navigation(
     }
 )
 try:
-    controls.sidebar()
+    controls.sidebar(page.title)
     question, _ = controls.current()
     if question.source != "sample" and question.end is None:
         with st.sidebar:

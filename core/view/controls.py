@@ -28,6 +28,7 @@ from core.view.text import zone as zone_of
 __all__ = ["current", "notices", "sidebar", "zone"]
 
 SOURCES = ["sample", "live", "otlp"]  # can be chosen before anything came from them
+TEXTS = ("start", "end", "exclude")  # typed, and kept as they were typed
 MORE = ("service", "measure", "by", "scope", "interval", "p", "start", "end", "tz", "exclude")
 
 
@@ -58,14 +59,16 @@ def zone() -> str | None:
     return _asked.get().question.tz or st.context.timezone
 
 
-def sidebar() -> None:
-    """Draw the controls; from then on `current` knows what they ask. Once a run, before the page."""
+def sidebar(page: str) -> None:
+    """Draw the controls beside `page`; from then on `current` knows what they ask. Once a run, before the page."""
     now = datetime.now(UTC).replace(tzinfo=None)
     link = st.query_params.to_dict()  # as it came: Streamlit takes out what a control can't hold
+    _carry_over(page)
     default_source = settings.current().source
     known = {name: text for name, text in link.items() if name in Question.__dataclass_fields__}
     linked, ignored = read(known, default_source)
     ignored += [f"{name[:40]} is no parameter." for name in link if name not in known]
+    st.session_state.setdefault("kept", {name: _held(name, known, linked) for name in known if _differs(name, linked)})
     with st.sidebar:
         # In the order in which they are seen; drawn in the order in which they depend on each other.
         first, line, ahead, pair, more = (st.container() for _ in range(5))
@@ -80,8 +83,18 @@ def sidebar() -> None:
             params["threshold"] = _threshold(question, now)
         with ahead:
             params["horizon"] = _horizon(question)
+    st.session_state["kept"] = {name: st.session_state[name] for name in params}
     question, faults = read(_given(params), default_source)
     _asked.set(_Asked(question, now, faults + _still_told(ignored, faults, question)))
+
+
+def _carry_over(page: str) -> None:
+    """Set everything anew on another page: of a page that is left while it still runs, Streamlit forgets a part."""
+    state = st.session_state
+    if state.get("page") != page:
+        for name, value in state.get("kept", {}).items():
+            state[name] = state.get(name, value)
+        state["page"] = page
 
 
 def _given(params: dict[str, Any]) -> dict[str, str]:
@@ -173,7 +186,8 @@ def _threshold(question: Question, now: datetime) -> float | None:
         "Threshold, coarse",
         step,
         top,
-        step=step,
+        min(max(value, step), top),
+        step,
         format=f"%g{NBSP}{of}" if of in ("ms", "s", "USD") else "%g",
         key="coarse_threshold",
         label_visibility="collapsed",
@@ -260,6 +274,15 @@ def _zones() -> list[str]:
 
 
 def _is_set(name: str, linked: Question) -> bool:
-    default = Question.__dataclass_fields__[name].default
-    value = st.session_state[name] if name in st.session_state else getattr(linked, name)
-    return value not in (None, "", (), default)
+    if name in st.session_state:
+        return st.session_state[name] not in (None, "", Question.__dataclass_fields__[name].default)
+    return _differs(name, linked)
+
+
+def _differs(name: str, linked: Question) -> bool:
+    return bool(getattr(linked, name) != Question.__dataclass_fields__[name].default)
+
+
+def _held(name: str, link: dict[str, str], linked: Question) -> Any:
+    """What the control of that name holds for the value in the link."""
+    return link[name] if name in TEXTS else getattr(linked, name)

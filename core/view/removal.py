@@ -25,8 +25,6 @@ def remove_a_source() -> None:
         if st.button("Remove", icon=":material/delete:"):
             rows = int(stored.loc[stored["source"] == source, "rows"].iloc[0])
             _confirm(str(source), rows)
-    if st.session_state.pop("removal", None) == source:
-        st.info(f"{safe(str(source))} is being removed.")
 
 
 @st.dialog("Remove a source")
@@ -42,6 +40,7 @@ def _confirm(source: str, rows: int) -> None:
     except AccessDenied as denied:
         st.error(safe(str(denied)))
         return
-    st.session_state["token"], st.session_state["removal"] = token, source
+    st.session_state["token"] = token
     activity.ask_removal(source)
+    st.toast(f"{safe(source)} is being removed.", icon=":material/delete:")
     st.rerun()
