@@ -12,17 +12,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from core import activity, backtests, replays, settings, store
 from core import question as asking
-from core.analysis import accuracy as scored
 from core.analysis import anomalies as found
+from core.analysis import cost as costing
 from core.analysis import crossing
 from core.analysis import forecast as forecasting
 from core.analysis import metrics as statements
+from core.analysis.accuracy import Held
+from core.analysis.accuracy import held as held_of
 from core.analysis.backtest import SEASON, Said, outcomes
+from core.analysis.cost import Cost
 from core.analysis.hours import Floats
 from core.analysis.model import Model
 from core.analysis.usual import crossed_share
@@ -31,11 +35,14 @@ from core.errors import NotFound
 from core.question import Question, Window, bucket_start, bucket_width, unit
 
 __all__ = [
+    "Cost",
+    "Held",
     "accuracy",
     "annotation_keys",
     "anomalies",
     "backtest",
     "column",
+    "cost",
     "crossings",
     "flagged",
     "forecast",
@@ -218,7 +225,7 @@ def reliability(question: Question, now: datetime, group: str | None = None) -> 
     return backtests.reliability(plan, threshold(question, now), question.p)
 
 
-def held(question: Question, now: datetime, group: str | None = None) -> scored.Held | None:
+def held(question: Question, now: datetime, group: str | None = None) -> Held | None:
     """How forecasts a day ahead, the ones by which anomalies are found, did over the last 14 days.
 
     None as long as that is not known: the workers are at it, or there was no interval. With `by` those of `group`.
@@ -229,6 +236,24 @@ def held(question: Question, now: datetime, group: str | None = None) -> scored.
     if not all(answer.done() and not answer.exception() for answer in answers):
         return None
     return _held(*about, plan, before, [answer.result() for answer in answers])
+
+
+def cost(question: Question, now: datetime, group: str | None = None) -> Cost | None:
+    """What thresholds would have cost over the last 14 days, warning at a chance above `p`, by the forecasts of
+    `held`; waits until these are there. None where they said nothing. With `by` those of `group`.
+    """
+    asked, end = replace(_ahead(question), horizon=None), _fit_end(question, now)
+    plan, _ = _last_days(asked, group, end, _version(question))
+    if not plan.origins:
+        return None
+    days = [
+        (cast(Model, answer.result().fitted), origin.came)
+        for answer, origin in zip(replays.fits(plan), plan.origins, strict=True)
+    ]
+    content = tuple((_key(asked, origin), origin.came.tobytes()) for origin in plan.origins)
+    tried = tuple(costing.lines(np.concatenate([came for _, came in days])))
+    many, own = (_said(content, lines, days) for lines in (tried, (threshold(question, now),)))
+    return costing.cost(many, own, question.p, end - HELD_OVER)
 
 
 def records(question: Question, now: datetime, limit: int) -> pd.DataFrame:
@@ -526,7 +551,7 @@ def _held(
     _plan: replays.Plan,
     _before: list[Floats],
     _answers: list[Said],
-) -> scored.Held | None:
+) -> Held | None:
     days = [
         expected.assign(came=origin.came, before=before)
         for expected, origin, before in zip(_expected(asked, _plan, _answers), _plan.origins, _before, strict=True)
@@ -535,7 +560,15 @@ def _held(
     if not days:
         return None
     record = pd.concat(days, ignore_index=True)
-    return scored.held(record[record["bucket"] >= end - HELD_OVER])
+    return held_of(record[record["bucket"] >= end - HELD_OVER])
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _said(
+    content: tuple[tuple[_Key, bytes], ...], lines: tuple[float, ...], _days: list[tuple[Model, Floats]]
+) -> costing.Chances:
+    """What the midnights of `content`, each with what came after it, said of `lines`: up to some 170 kB."""
+    return costing.chances(_days, lines)
 
 
 def _backtest(asked: Question, group: str | None, end: datetime) -> backtests.Plan:

@@ -9,7 +9,9 @@ lead is the time from that midnight to its beginning.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil, floor, log10
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ from core.analysis.crossing import exceedances
 from core.analysis.hours import WIDTH, Floats, Moments
 from core.analysis.model import Model
 
-__all__ = ["Chances", "chances", "curve", "lines", "suggested"]
+__all__ = ["Chances", "Cost", "chances", "cost", "curve", "lines", "suggested"]
 
 Flags = NDArray[np.bool_]
 
@@ -43,17 +45,42 @@ class Chances:
     p_above: Floats
 
 
-def lines(came: Floats) -> list[float]:
-    """Round, evenly spaced lines to try, some 60 at most: from the middle of what came to a fifth above its top.
+class Cost(NamedTuple):
+    """What thresholds would have cost: rows as of `curve`."""
 
-    None where nothing above 0 came, or nothing but one value: a curve needs a range.
+    curve: pd.DataFrame  # of the lines that were tried, perhaps none
+    chosen: pd.Series  # of the threshold in force
+    suggested: pd.Series | None
+    days: int  # from the first bucket that was told to the last
+
+
+def cost(many: Chances, own: Chances, p: float, since: datetime) -> Cost | None:
+    """What `own` (of the threshold in force, one line) and `many` lines (of the same midnights) come to from `since`
+    on (naive UTC), warning above `p`. None where nothing was said of anything that came.
+    """
+    many, own = _since(many, since), _since(own, since)
+    told = own.buckets[np.isfinite(own.p_above[0]) & np.isfinite(own.came)]
+    if not len(told):
+        return None
+    days = int((told[-1] - told[0]) / np.timedelta64(1, "D")) + 1
+    tried = curve(many, p)
+    return Cost(tried, curve(own, p).iloc[0], suggested(tried, days), days)
+
+
+def lines(came: Floats) -> list[float]:
+    """Round, evenly spaced lines to try, some 60: from the median of what came to as far above its 95th percentile as
+    that is above the median. None where nothing varies above 0.
     """
     known = came[np.isfinite(came)]
-    if not len(known) or not (top := float(known.max())) > max(float(np.median(known)), 0):
+    if not len(known):
         return []
-    low, high = max(float(np.median(known)), 0.0), 1.2 * top
+    low, high = np.quantile(known, [0.5, 0.95])
+    low, top = max(float(low), 0.0), float(known.max())
+    high = float(2 * high - low) if high > low else 2 * top - low
+    if not high > low:
+        return []
     step = _round_up((high - low) / (MOST_LINES - 1))
-    return [step * number for number in range(max(floor(low / step), 1), ceil(high / step) + 1)]
+    return [float(f"{step * number:.12g}") for number in range(max(floor(low / step), 1), ceil(high / step) + 1)]
 
 
 def chances(days: Sequence[tuple[Model, Floats]], lines: Sequence[float]) -> Chances:
@@ -90,6 +117,12 @@ def suggested(curve: pd.DataFrame, days: float) -> pd.Series | None:
     rare = curve["warnings"].between(1, days / DAYS_PER_WARNING)
     good = curve[rare & (curve["real"] >= FEWEST_REAL * curve["warnings"])]
     return None if good.empty else good.iloc[0]
+
+
+def _since(chances: Chances, since: datetime) -> Chances:
+    kept = chances.buckets >= np.datetime64(since, "us")
+    columns = (chances.buckets[kept], chances.made[kept], chances.came[kept])
+    return Chances(*columns, chances.lines, chances.p_above[:, kept])
 
 
 def _row(chances: Chances, warned: Flags, above: Flags) -> tuple[int, int, int, int, np.timedelta64]:

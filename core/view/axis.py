@@ -20,7 +20,7 @@ from core.question import Window
 from core.view.text import NBSP, clock, date, local
 from core.view.vega import MEANINGS, Layer, Spec, expr, fixed
 
-__all__ = ["GREY", "LEFT", "NARROW", "Values", "aware", "frame", "ticks", "values"]
+__all__ = ["GREY", "LEFT", "NARROW", "Values", "aware", "frame", "plane", "ticks", "values"]
 
 GREY = {"expr": "scale('color','marker')"}
 LEFT = 44  # px for the labels of values, the same in all charts, so that stacked ones line up
@@ -31,6 +31,21 @@ RIGHT = 6  # px for half a dot
 _RIGHT_AT_THE_END = {
     "condition": {"test": "scale('x', datum.value) > width - 30", "value": "right"},
     "value": "center",
+}
+
+_OF_THE_FOOT = {
+    "labelOverlap": "greedy",
+    "labelSeparation": 8,
+    "labelFlush": False,
+    "labelAlign": _RIGHT_AT_THE_END,
+    "labelColor": GREY,
+    "labelFontSize": 12,
+    "labelPadding": 4,
+    "tickColor": GREY,
+    "title": None,
+    "domainOpacity": 0.7,
+    "grid": True,
+    "gridOpacity": 0.7,
 }
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -143,19 +158,8 @@ def _time_axis(window: Window, zone: ZoneInfo, *, labels: bool) -> Spec:
         "labelExpr": f"{labelled}[''+time(datum.value)]",
         "labels": labels,
         "ticks": labels,
-        "labelOverlap": "greedy",
-        "labelSeparation": 8,
-        "labelFlush": False,
-        "labelAlign": _RIGHT_AT_THE_END,
-        "labelColor": GREY,
-        "labelFontSize": 12,
-        "labelPadding": 4,
-        "tickColor": GREY,
-        "title": None,
         "domain": labels,
-        "domainOpacity": 0.7,
-        "grid": True,
-        "gridOpacity": 0.7,
+        **_OF_THE_FOOT,
     }
 
 
@@ -240,11 +244,28 @@ def _short(value: float) -> str:
 
 def frame(window: Window, zone: ZoneInfo, axis: Values, *, labels: bool = True) -> list[Layer]:
     """First layers of every chart: one owns both axes, their domains and the colours; then room, and the title."""
-    corners = pd.DataFrame({"t": aware(window), "y": [axis.low, axis.high], "m": ["history"] * 2})
     times = {"type": "utc", "domain": [_instant(window.start), _instant(window.end)], "nice": False}
+    x = {"field": "t", "type": "temporal", "scale": times, "axis": _time_axis(window, zone, labels=labels)}
+    return _first_layers(aware(window), x, axis)
+
+
+def plane(across: Values, up: Values) -> list[Layer]:
+    """`frame` of a chart with values on both axes: `across` in the field `t`, its title to be said in that of `up`."""
+    places = {str(index): label for index, label in across.labels.items()}
+    axis = {
+        **_OF_THE_FOOT,
+        "values": [index * across.step for index in across.labels],
+        "labelExpr": f"({json.dumps(places)})[''+round(datum.value/{across.step!r})]",
+    }
+    numbers = {"domain": [across.low, across.high], "nice": False, "zero": False}
+    x = {"field": "t", "type": "quantitative", "scale": numbers, "axis": axis}
+    return _first_layers([across.low, across.high], x, up)
+
+
+def _first_layers(ends: pd.DatetimeIndex | list[float], x: Spec, axis: Values) -> list[Layer]:
+    corners = pd.DataFrame({"t": ends, "y": [axis.low, axis.high], "m": ["history"] * 2})
     numbers = {"domain": [axis.low, axis.high], "nice": False, "zero": False}
     nothing = {"type": "point", "opacity": 0, "size": 0}
-    x = {"field": "t", "type": "temporal", "scale": times, "axis": _time_axis(window, zone, labels=labels)}
     y = {"field": "y", "type": "quantitative", "scale": numbers, "axis": _value_axis(axis)}
     color = {"field": "m", "type": "nominal", "scale": {"domain": MEANINGS}, "legend": None}
     layers = [

@@ -31,6 +31,7 @@ __all__ = [
     "spans",
     "text_form",
     "threshold_line",
+    "words",
     "worst",
 ]
 
@@ -70,7 +71,7 @@ def band(name: str, rows: pd.DataFrame, opacity: float, color: str) -> Layer:
     return Layer(name, rows, form, {"x": time(), "x2": {"field": "end"}, "color": meaning(color)})
 
 
-def _words(name: str, rows: pd.DataFrame | None, form: Spec, place: Spec) -> list[Layer]:
+def words(name: str, rows: pd.DataFrame | None, form: Spec, place: Spec) -> list[Layer]:
     """Words on a halo in the colour of the page, so that a line under them does not strike them through."""
     halo = {**form, "stroke": {"expr": "background"}, "strokeWidth": 4, "opacity": 0.8}
     unpainted = {channel: at for channel, at in place.items() if channel != "color"}
@@ -166,7 +167,7 @@ def threshold_line(terms: Terms, axis: Values, *, labelled: bool = True) -> list
     if labelled:
         text = f"threshold {exactly(terms.threshold, terms.unit)}" + (" ↑" if beyond else "")
         place = {"x": fixed(4), "y": height, "text": fixed(text), "color": color}
-        layers += _words("threshold_label", None, text_form("left", dy=-3, fontWeight=600), place)
+        layers += words("threshold_label", None, text_form("left", dy=-3, fontWeight=600), place)
     return layers
 
 
@@ -179,7 +180,7 @@ def now_rule(terms: Terms, window: Window) -> list[Layer]:
     foot = {"x": time(), "y": expr("height - 4"), "text": said, "color": color}
     return [
         Layer("now", rows, {"type": "rule", "strokeWidth": 1}, {"x": time(), "color": color}),
-        *_words("now_label", rows, text_form("right", dx=-4), foot),
+        *words("now_label", rows, text_form("right", dx=-4), foot),
     ]
 
 
