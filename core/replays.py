@@ -17,7 +17,7 @@ from datetime import datetime
 import pandas as pd
 
 from core import workers
-from core.analysis.backtest import COLUMNS, MODELS, Said, known_at, outcomes, said
+from core.analysis.backtest import COLUMNS, MODELS, Said, known_at, outcomes, reach, said
 from core.analysis.hours import Floats
 from core.analysis.model import Model
 
@@ -28,7 +28,7 @@ ORDER = ("seasonal_naive", "last_value", "tracecast", "original")  # the quick o
 
 _patience = itertools.count(sys.maxsize, -1)
 _lock = threading.Lock()
-_kept: OrderedDict[tuple[str, str, str, str, datetime], Future[Said]] = OrderedDict()
+_kept: OrderedDict[tuple[str, str, str, str, datetime, int], Future[Said]] = OrderedDict()
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,11 +134,12 @@ def digest(history: pd.DataFrame) -> str:
 
 
 def _asked(model: str, plan: Plan, origin: Origin, patience: int, *, again: bool) -> Future[Said]:
-    key = model, origin.content, plan.granularity, plan.stat, origin.cutoff
+    ahead = reach(plan.granularity, plan.horizon)
+    key = model, origin.content, plan.granularity, plan.stat, origin.cutoff, ahead
     with _lock:
         future = _kept.get(key)
         if future is None or future.cancelled() or (again and future.done() and future.exception()):
-            arguments = model, origin.known, plan.granularity, origin.cutoff, plan.stat
+            arguments = model, origin.known, plan.granularity, origin.cutoff, ahead, plan.stat
             future = _kept[key] = workers.submit(said, *arguments, patience=patience)
         _kept.move_to_end(key)
         while len(_kept) > MOST_KEPT:

@@ -16,7 +16,7 @@ with st.spinner("Looking through the range"):
     found = queries.anomalies(question, now)
 ahead = int(found["kind"].eq("predicted").sum())
 title = sentences.ahead_and_behind(ahead, len(found) - ahead, answer.time)
-say(Sentence(title, "", sentences.small_print(answer.terms, question.service)))
+say(Sentence(title, "", answer.small_print))
 
 shown, own = answer.most_found(found)
 if shown.group:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from core.analysis import peers
-from core.analysis.backtest import MODELS, known_at, origins, outcomes, said
+from core.analysis.backtest import MODELS, known_at, origins, outcomes, reach, said
 from core.analysis.forecast import fit, predict
 
 MIDNIGHT = datetime(2026, 3, 2)
@@ -93,11 +93,11 @@ def test_a_day_of_which_too_much_is_missing_is_not_known():
 
 @pytest.mark.parametrize("granularity", ["hourly", "daily"])
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_says_a_middle_and_two_intervals_as_far_as_tracecast_looks(model, granularity):
-    frame = said(model, history(latency(21)), granularity, MIDNIGHT).frame
-    longest, width = (168, HOUR) if granularity == "hourly" else (30, DAY)
+def test_every_model_says_a_middle_and_two_intervals_for_each_bucket_ahead(model, granularity):
+    frame = said(model, history(latency(21)), granularity, MIDNIGHT, 30).frame
+    width = HOUR if granularity == "hourly" else DAY
 
-    assert frame["ds"].to_list() == [MIDNIGHT + step * width for step in range(longest)]
+    assert frame["ds"].to_list() == [MIDNIGHT + step * width for step in range(30)]
     assert set(frame["model"]) == {model}
     assert set(frame["cutoff"]) == {MIDNIGHT}
     assert frame[["lower_95", "lower_80", "yhat", "upper_80", "upper_95"]].notna().all(axis=None)
@@ -108,13 +108,13 @@ def test_every_model_says_a_middle_and_two_intervals_as_far_as_tracecast_looks(m
 
 def test_tracecasts_part_is_its_own_forecast_and_the_fit_comes_with_it():
     hours = history(latency(21))
-    answer = said("tracecast", hours, "hourly", MIDNIGHT)
-    expected = predict(fit(hours, "hourly", MIDNIGHT), 168, 80)
+    answer = said("tracecast", hours, "hourly", MIDNIGHT, 24)
+    expected = predict(fit(hours, "hourly", MIDNIGHT), 24, 80)
 
     assert answer.frame["yhat"].to_list() == expected["yhat"].to_list()
     assert answer.frame["upper_80"].to_list() == expected["yhat_upper"].to_list()
     assert answer.fitted is not None
-    assert said("last_value", hours, "hourly", MIDNIGHT).fitted is None
+    assert said("last_value", hours, "hourly", MIDNIGHT, 24).fitted is None
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -123,14 +123,16 @@ def test_nothing_from_the_origin_on_is_used(model):
     later = history(np.concatenate([latency(10), 1e6 + latency(2)]), MIDNIGHT + 2 * DAY)
 
     pd.testing.assert_frame_equal(
-        said(model, later, "hourly", MIDNIGHT).frame, said(model, hours, "hourly", MIDNIGHT).frame, check_exact=True
+        said(model, later, "hourly", MIDNIGHT, 24).frame,
+        said(model, hours, "hourly", MIDNIGHT, 24).frame,
+        check_exact=True,
     )
 
 
 def test_what_is_said_fits_through_a_pipe():
-    answer = said("tracecast", history(latency(60)), "hourly", MIDNIGHT)
+    answer = said("tracecast", history(latency(60)), "hourly", MIDNIGHT, 24)
 
-    assert len(pickle.dumps(answer)) < 200_000
+    assert len(pickle.dumps(answer)) < 100_000
 
 
 @pytest.mark.parametrize(
@@ -148,9 +150,14 @@ def test_what_is_said_fits_through_a_pipe():
 @pytest.mark.parametrize("model", MODELS)
 def test_odd_histories_raise_and_warn_of_nothing(model, y):
     for granularity in ("hourly", "daily"):
-        frame = said(model, history(y), granularity, MIDNIGHT).frame
+        frame = said(model, history(y), granularity, MIDNIGHT, 7).frame
 
         assert not np.isinf(frame[["yhat", "lower_95", "upper_95"]]).any(axis=None)
+
+
+def test_few_horizons_take_forecasts_of_their_own():
+    assert [reach("hourly", horizon) for horizon in (1, 24, 25, 168)] == [24, 24, 168, 168]
+    assert [reach("daily", horizon) for horizon in (1, 7, 8, 30)] == [7, 7, 30, 30]
 
 
 # The scale of errors
@@ -161,7 +168,7 @@ def test_the_scale_is_the_mean_change_from_day_to_day_of_what_was_known():
     y[30] = np.nan
     changes = [abs(y[hour] - y[hour - 24]) for hour in range(24, 240) if hour not in (30, 54)]
 
-    assert said("last_value", history(y), "hourly", MIDNIGHT).frame["scale"].unique() == pytest.approx(
+    assert said("last_value", history(y), "hourly", MIDNIGHT, 24).frame["scale"].unique() == pytest.approx(
         [np.mean(changes)]
     )
 
@@ -171,12 +178,12 @@ def test_days_are_scaled_by_their_change_from_week_to_week():
     days = y.reshape(20, 24).mean(axis=1)
     scale = np.mean([abs(days[day] - days[day - 7]) for day in range(7, 20)])
 
-    assert said("last_value", history(y), "daily", MIDNIGHT).frame["scale"].unique() == pytest.approx([scale])
+    assert said("last_value", history(y), "daily", MIDNIGHT, 7).frame["scale"].unique() == pytest.approx([scale])
 
 
 @pytest.mark.parametrize("y", [latency(1), [100.0] * 72], ids=["nothing to compare with", "no change"])
 def test_without_a_change_there_is_no_scale(y):
-    assert said("last_value", history(y), "hourly", MIDNIGHT).frame["scale"].isna().all()
+    assert said("last_value", history(y), "hourly", MIDNIGHT, 24).frame["scale"].isna().all()
 
 
 # Peers

@@ -100,7 +100,7 @@ def test_a_backtest_holds_what_each_model_said_at_each_origin_beside_what_came()
         cutoff = MIDNIGHT - DAY
         mine = rows[(rows["model"] == model) & (rows["cutoff"] == cutoff)]
 
-        expected = said(model, known_at(series(), cutoff), "hourly", cutoff).frame.head(24)
+        expected = said(model, known_at(series(), cutoff), "hourly", cutoff, 24).frame
         assert mine["yhat"].to_list() == expected["yhat"].to_list()
         assert mine["y"].to_list() == outcomes(series(), "hourly", cutoff, 24).tolist()
 

@@ -490,6 +490,24 @@ def test_the_small_print_says_what_is_measured_and_how_often_the_interval_held()
     )
 
 
+def test_one_day_is_said_as_one():
+    assert "of the last day (n" in sentences.small_print(terms(), held=1.0, days=1, n=24)
+
+
+@pytest.mark.parametrize(
+    ("granularity", "advantage", "expected"),
+    [
+        ("hourly", -0.081, "Repeating yesterday was better over the last 14 days: 8~% less error."),
+        ("daily", -0.5, "Repeating last week was better over the last 14 days: 50~% less error."),
+        ("hourly", -0.004, ""),
+        ("hourly", 0.2, ""),
+        ("hourly", None, ""),
+    ],
+)
+def test_where_repeating_was_better_it_is_said(granularity, advantage, expected):
+    assert sentences.repeating_was_better(terms(granularity=granularity), advantage) == nb(expected)
+
+
 def test_what_was_said_in_the_past_says_when():
     grey = sentences.small_print(terms(end=datetime(2026, 11, 22, 9)))
 

@@ -13,14 +13,15 @@ import pandas as pd
 from core.analysis import peers
 from core.analysis.forecast import fit, predict
 from core.analysis.hours import FIT_DAYS, WIDTH, Floats, Moments, complete_hours
-from core.analysis.model import LONGEST, Model
+from core.analysis.model import Model
 from core.analysis.outlook import day_means
 
-__all__ = ["COLUMNS", "MODELS", "ORIGINS", "SEASON", "Said", "known_at", "origins", "outcomes", "said"]
+__all__ = ["COLUMNS", "MODELS", "ORIGINS", "SEASON", "Said", "known_at", "origins", "outcomes", "reach", "said"]
 
 MODELS = ("tracecast", "original", "seasonal_naive", "last_value")
 ORIGINS = 28
 SEASON = {"hourly": 24, "daily": 7}  # buckets after which seasonal naive repeats itself, and over which MASE scales
+REACHES = {"hourly": (24, 168), "daily": (7, 30)}  # buckets ahead; the shorter takes half the time
 BOUNDS = ["lower_95", "lower_80", "yhat", "upper_80", "upper_95"]  # as the rows of `peers.LEVELS`
 COLUMNS = ["model", "cutoff", "ds", *BOUNDS, "scale"]
 
@@ -31,7 +32,7 @@ _DAY = timedelta(days=1)
 class Said:
     """What one model said at one origin.
 
-    `frame`: one row per bucket ahead, as far as Tracecast looks: `model`, `cutoff` and `ds` (naive UTC), `yhat`,
+    `frame`: one row per bucket ahead: `model`, `cutoff` and `ds` (naive UTC), `yhat`,
     `lower_80`, `upper_80`, `lower_95`, `upper_95` (the measure's unit; NaN where nothing could be said), and `scale`:
     the mean absolute change over a season in the history known then, by which errors become comparable (NaN where
     there is none, or nothing changed). `fitted`: Tracecast's own, from which the chances of any threshold can be told.
@@ -58,10 +59,17 @@ def known_at(history: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
     return history[(history["ds"] < cutoff) & (history["ds"] >= cutoff - FIT_DAYS * _DAY)]
 
 
-def said(model: str, known: pd.DataFrame, granularity: str, cutoff: datetime, stat: str = "avg") -> Said:
-    """What `model`, one of `MODELS`, says at `cutoff` (a midnight) from the hourly history `known` (`ds`, `y`)."""
+def reach(granularity: str, horizon: int) -> int:
+    """How far ahead forecasts are replayed for a look at `horizon` buckets, so that few horizons take new ones."""
+    return next(reach for reach in REACHES[granularity] if horizon <= reach)
+
+
+def said(model: str, known: pd.DataFrame, granularity: str, cutoff: datetime, horizon: int, stat: str = "avg") -> Said:
+    """What `model`, one of `MODELS`, says at `cutoff` (a midnight) of the next `horizon` buckets, from the hourly
+    history `known` (`ds`, `y`).
+    """
     past, starts = _buckets(known, granularity, cutoff, stat)
-    horizon, season = LONGEST[granularity], SEASON[granularity]
+    season = SEASON[granularity]
     fitted = None
     if model == "tracecast":
         fitted = fit(known, granularity, cutoff, stat=stat)

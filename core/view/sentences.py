@@ -40,6 +40,8 @@ __all__ = [
     "price",
     "provisional",
     "received",
+    "repeating",
+    "repeating_was_better",
     "shares_only",
     "small_print",
     "stopped",
@@ -236,9 +238,25 @@ def small_print(terms: Terms, service: str | None = None, held: float | None = N
     if held is None:
         return f"{what}{said} Not measured yet."
     share = f"{round(100 * held)}{NBSP}%"
-    return (
-        f"{what}{said} The {terms.interval}{NBSP}% interval held {share} of the last {days} days (n{NBSP}={NBSP}{n:,})."
-    )
+    time = "day" if days == 1 else f"{days} days"
+    return f"{what}{said} The {terms.interval}{NBSP}% interval held {share} of the last {time} (n{NBSP}={NBSP}{n:,})."
+
+
+def repeating_was_better(terms: Terms, advantage: float | None, days: int = 14) -> str:
+    """Honestly: where a forecast of no thought at all was closer over the last `days`; else empty.
+
+    `advantage`: of our forecasts, as the share of error spared; negative where the others spared it.
+    """
+    if advantage is None or round(-100 * advantage) < 1:
+        return ""
+    time = "day" if days == 1 else f"{days} days"
+    less = f"{round(-100 * advantage)}{NBSP}% less error"
+    return f"{_capital(repeating(terms))} was better over the last {time}: {less}."
+
+
+def repeating(terms: Terms) -> str:
+    """What seasonal naive does."""
+    return "repeating yesterday" if terms.granularity == "hourly" else "repeating last week"
 
 
 # What there is to look at

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pandas as pd
+import streamlit as st
 
 from core import queries
+from core.queries import Held
 from core.question import Question, Window, unit
 from core.view import controls, sentences, text
 from core.view.sentences import Crossing, Readiness, Sentence
 from core.view.text import Terms
+from core.view.watch import until
 
-__all__ = ["PER_BUCKET", "Answer", "Series", "ask", "terms"]
+__all__ = ["NO_GROUP", "PER_BUCKET", "Answer", "Series", "ask", "group_of", "terms"]
 
 NO_GROUP = "(none)"  # of records that lack the annotation by which they are split
 PER_BUCKET = ("count", "volume", "error_rate")  # a single record has none
@@ -40,6 +43,7 @@ class Answer:
     readiness: Readiness
     first: datetime  # start of the source's first span
     series: list[Series]  # one without `by`, else one for each group, the likeliest to cross first
+    held: Held | None  # how the intervals of the first of these did, once that is measured
 
     @property
     def dots(self) -> Window | None:
@@ -74,12 +78,26 @@ class Answer:
         top = max(self.series, key=lambda each: per_group.get(each.group, 0))
         return top, named[named["group"] == top.group]
 
+    @property
+    def small_print(self) -> str:
+        """What is measured, and whether the interval keeps its word."""
+        held = self.held
+        if held is None:
+            return sentences.small_print(self.terms, self.question.service)
+        return sentences.small_print(self.terms, self.question.service, held.share, held.days, held.n)
+
     def sentence(self) -> Sentence:
         """The answer in words."""
-        grey = sentences.small_print(self.terms, self.question.service)
+        said = self._sentence()
+        if self.held is None:
+            return said
+        worse = sentences.repeating_was_better(self.terms, self.held.advantage, self.held.days)
+        return said._replace(ink=f"{said.ink} {worse}".strip())
+
+    def _sentence(self) -> Sentence:
         top = self.series[0]
         if self.question.by and top.crossing.probability is not None:
-            said = sentences.will_cross(self.terms, top.crossing, grey)
+            said = sentences.will_cross(self.terms, top.crossing, self.small_print)
             return said._replace(title=sentences.first_group(self.terms, top.group, top.crossing.probability))
         return sentences.answer(
             self.terms,
@@ -89,7 +107,7 @@ class Answer:
             top.forecast,
             value=self.value,
             first=self.first,
-            grey=grey,
+            grey=self.small_print,
         )
 
 
@@ -97,15 +115,17 @@ def ask() -> Answer:
     """The answer to what the sidebar asks; for a source that has spans in the range (see `guards`)."""
     question, now = controls.current()
     first, _ = queries.reach(question.source)
+    readiness, series = queries.readiness(question, now), _series(question, now)
     return Answer(
         question=question,
         now=now,
         window=queries.window(question, now),
         terms=terms(),
         value=queries.column(question),
-        readiness=queries.readiness(question, now),
+        readiness=readiness,
         first=first or now,
-        series=_series(question, now),
+        series=series,
+        held=_held(question, now, readiness, group_of(series[0].group)),
     )
 
 
@@ -114,6 +134,20 @@ def terms() -> Terms:
     question, now = controls.current()
     end = queries.window(question, now).end
     return text.terms(question, queries.threshold(question, now), now, end, text.zone(controls.zone()))
+
+
+def group_of(name: str) -> str | None:
+    """The group that `queries` knows, from the name it is shown by."""
+    return None if name in ("", NO_GROUP) else name
+
+
+def _held(question: Question, now: datetime, readiness: Readiness, group: str | None) -> Held | None:
+    """How the interval did; while that is being measured, the page looks out for it."""
+    held = queries.held(question, now, group)
+    if held is None and readiness.stage not in ("none", "point"):
+        with st.sidebar:
+            until(lambda: queries.held(question, now, group) is not None)
+    return held
 
 
 def _series(question: Question, now: datetime) -> list[Series]:

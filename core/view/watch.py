@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 
 import streamlit as st
 
-__all__ = ["watch"]
+__all__ = ["until", "watch"]
 
 EVERY_S = 2.0
 
@@ -19,6 +19,17 @@ def watch(stamp: Callable[[], Hashable]) -> None:
     @st.fragment(run_every=EVERY_S)
     def look() -> None:
         if stamp() != seen:
+            st.rerun()
+
+    look()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Run the page again as soon as `holds` does; asked every two seconds, which is cheap."""
+
+    @st.fragment(run_every=EVERY_S)
+    def look() -> None:
+        if holds():
             st.rerun()
 
     look()
