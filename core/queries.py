@@ -25,8 +25,6 @@ from core.analysis import forecast as forecasting
 from core.analysis import metrics as statements
 from core.analysis.accuracy import Held
 from core.analysis.accuracy import held as held_of
-from core.analysis.accuracy import Held
-from core.analysis.accuracy import held as held_of
 from core.analysis.backtest import SEASON, Said, outcomes
 from core.analysis.cost import Cost
 from core.analysis.hours import Floats
@@ -37,7 +35,6 @@ from core.errors import NotFound
 from core.question import Question, Window, bucket_start, bucket_width, unit
 
 __all__ = [
-    "Held",
     "Cost",
     "Held",
     "accuracy",
