@@ -22,7 +22,14 @@ if answer.readiness.stage == "none":
 cards.row(cards.crossing(answer))
 
 first = answer.series[0]
+of = f": {safe(first.group)}" if first.group else ""
+st.subheader(f"What this threshold would have cost{of}", anchor=False)
+looking_back = st.container()  # filled last: it may take a moment
+
 by = "Hour by hour" if question.granularity == "hourly" else "Day by day"
-st.subheader(f"{by}: {safe(first.group)}" if first.group else by, anchor=False)
+st.subheader(f"{by}{of}", anchor=False)
 table = tables.ahead(answer.terms, first.forecast)
 st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt, height=248)
+
+with looking_back:
+    draw.cost(answer)

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from core.view import captions, charts
-from core.view.series import Answer, Series
+from core import queries
+from core.view import captions, charts, costs
+from core.view.series import Answer, Series, group_of
 from core.view.text import measure_noun
 from core.view.vega import Spec
 
-__all__ = ["MOST_DOTS", "anomalies", "chart", "dots", "forecast", "groups", "price"]
+__all__ = ["MOST_DOTS", "anomalies", "chart", "cost", "dots", "forecast", "groups", "price"]
 
 MOST_DOTS = 5_000
 MOST_GROUPS = 12
@@ -72,6 +73,25 @@ def groups(answer: Answer) -> None:
     left_out = len(answer.series) - len(shown)
     if left_out:
         st.markdown(f":small[:gray[{left_out} more groups are less likely to cross; the CSV has the 200 largest.]]")
+
+
+def cost(answer: Answer) -> None:
+    """What the threshold would have cost, and others beside it, for the first of the series."""
+    with st.spinner("Looking back over 14 days"):
+        told = queries.cost(answer.question, answer.now, group_of(answer.series[0].group))
+    if told is None:
+        st.markdown(
+            ":gray[No chance was said yet of anything that came: two days of history are needed, and one more.]"
+        )
+        return
+    sentences, picture = st.columns([5, 9], gap="large")
+    with sentences:
+        for paragraph in costs.said(answer.terms, told, answer.question.p):
+            st.markdown(paragraph)
+    if len(told.curve):
+        with picture, st.container(gap=None):
+            chart(costs.chart(answer.terms, told), "cost", costs.alt(answer.terms, told))
+            st.markdown(costs.legend(answer.terms, told))
 
 
 def anomalies(answer: Answer, series: Series, found: pd.DataFrame) -> None:
