@@ -30,7 +30,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
-from core import activity, api
+from core import activity, api, schema
 from core import store as stores
 from core.errors import MalformedSegment
 from core.ingest import otlp
@@ -466,7 +466,7 @@ SCALARS = (
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 )
 NAMES = st.text("ab_", min_size=1, max_size=2) | st.sampled_from(
-    ["a.b", "a.a", "http.x", "http.url", "http.method", "http.status_code", "url.full", "aws.xray.annotations"]
+    ["", "a.b", "a.a", "http.x", "http.url", "http.method", "http.status_code", "url.full", "aws.xray.annotations"]
 )
 PLAIN = SCALARS | st.none()
 VALUES = PLAIN | st.lists(PLAIN, max_size=2) | st.dictionaries(NAMES, st.lists(PLAIN, max_size=2) | PLAIN, max_size=2)
@@ -474,10 +474,12 @@ VALUES = PLAIN | st.lists(PLAIN, max_size=2) | st.dictionaries(NAMES, st.lists(P
 
 @effort(max_examples=80, deadline=None)
 @given(sent=st.dictionaries(NAMES, VALUES, max_size=6))
+@example(sent={"http.url": ""})
 @example(sent={"aws.xray.annotations": ["a.b", "http.url", {}], "a.b": 1, "http.url": "x"})
 def test_every_attribute_is_found_again_with_its_value(sent):
     (found,) = read(request(span(attributes=attributes(sent))))
     assert read(in_protobuf(request(span(attributes=attributes(sent)))), PROTOBUF) == [found]
+    assert schema.rows([found]).num_rows == 1
     kept = detail(found)
     names = kept.get("annotation_names", {})
     annotations = found.numbers | found.texts | found.booleans

@@ -70,6 +70,7 @@ _CONVENTIONS = frozenset((
 ))  # fmt: skip
 _LISTED = "aws.xray.annotations"  # the attribute that lists which attributes are annotations
 
+_TOLD = ("type", "message", "stacktrace")  # of an exception, as attributes `exception.…`
 _METHOD = ("http.request.method", "http.method")
 _STATUS = ("http.response.status_code", "http.status_code")
 _URL = ("url.full", "http.url")
@@ -195,16 +196,18 @@ def _take_exceptions(events: list[Fields], detail: Fields) -> bool:
 
 def _exception(event: Fields) -> Fields:
     attributes = dict(event.get("attributes", {}))
-    told = {name: attributes.pop(f"exception.{name}", None) for name in ("type", "message", "stacktrace")}
+    told = {name: attributes.pop(f"exception.{name}") for name in _TOLD if f"exception.{name}" in attributes}
     rest = {name: value for name, value in event.items() if name not in ("name", "attributes")}
-    return present(**told, attributes=attributes, **rest)
+    return told | present(attributes=attributes) | rest
 
 
 def _http(attributes: Fields) -> tuple[str | None, str | None, int | None, list[str]]:
     """`http_method`, `http_url`, `http_status`, by the newer convention or the older, and the attributes they hold."""
     taken: list[str] = []
     method = _take(attributes, _METHOD, _text, taken)
-    url = _take(attributes, _URL, _text, taken) or _composed_url(attributes)
+    url = _take(attributes, _URL, _text, taken)
+    if url is None:
+        url = _composed_url(attributes)
     status = _take(attributes, _STATUS, _status, taken)
     if status is None:  # one sent as a text is kept, too
         status = _take(attributes, _STATUS, _status_in, [])
@@ -264,7 +267,7 @@ def _annotations(
     rest: Fields = {}
     for name, value in attributes.items():
         dot = name.find(".")
-        if (name not in listed) if type(listed) is list else (dot >= 0 and name[:dot] in _CONVENTIONS):
+        if not name or ((name not in listed) if type(listed) is list else (dot >= 0 and name[:dot] in _CONVENTIONS)):
             if name not in taken:
                 rest[name] = value
         elif dot < 0:

@@ -19,7 +19,7 @@ from core.segment_fields import Fields, number, shown
 __all__ = ["groups", "plain"]
 
 # All keys of OTLP's objects are names of fields; those of attributes are values. So a key with "_" is snake_case.
-_snake_key = re.compile(rb'"[a-z]+(?:_[a-z]+)+"\s*:').search
+_snake_key = re.compile(rb'_[a-z]+"\s*:').search
 _next_word = re.compile("_([a-z])")
 _digits = re.compile("-?[0-9]{1,20}", re.ASCII).fullmatch
 

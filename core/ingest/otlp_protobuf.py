@@ -1,6 +1,6 @@
 """OTLP in protobuf: a request's spans in plain values.
 
-Messages are walked field by field: `MessageToDict` takes eight times as long.
+Messages are walked field by field: `MessageToDict` takes more than four times as long.
 """
 
 import math
