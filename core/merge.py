@@ -28,13 +28,17 @@ _INSERT = f"""
 INSERT INTO spans SELECT {", ".join(Span._fields)},
     cardinality(numbers) + cardinality(texts) + cardinality(booleans) > 0, $now, {_PREFIX}, {_CONTENT_HASH}
 FROM batch"""  # noqa: S608 (names of our own columns, as in all SQL here)
-# Of a trace pulled from X-Ray, the span `summary` stands for all of its spans until one of them is stored.
+# Of a trace of X-Ray, pulled or exported, the span `summary` stands for all of its spans until one of them is stored.
+_SUMMARY = "summary"
+_SUMMARISED = """
+SELECT DISTINCT source FROM spans
+WHERE span_id = 'summary' AND (starts_with(source, 'aws:') OR starts_with(source, 'file:'))"""
 _OVERTAKEN = """
 DELETE FROM spans WHERE rowid IN (
     SELECT summary.rowid FROM spans AS summary JOIN spans AS other
         ON other.trace_prefix = summary.trace_prefix AND other.trace_id = summary.trace_id
         AND other.source = summary.source AND other.span_id <> 'summary'
-    WHERE summary.span_id = 'summary' AND starts_with(summary.source, 'aws:')
+    WHERE summary.span_id = 'summary' AND summary.source IN (SELECT unnest($sources::VARCHAR[]))
         AND summary.trace_prefix IN (SELECT unnest($prefixes::UBIGINT[]))
         AND other.trace_prefix IN (SELECT unnest($prefixes::UBIGINT[]))
 ) RETURNING source"""
@@ -79,6 +83,7 @@ class Merger:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._summarised: set[str] | None = None  # sources with a span `summary` that may be overtaken
         self._seen: Seen | None = None  # both are read from the file when they are first needed
         self._waiting: set[str] = set()  # traces with a subsegment whose service is not known yet
 
@@ -206,11 +211,16 @@ class Merger:
 
     def _drop_overtaken(self, batch: pa.Table) -> set[str]:
         """Delete the span `summary` of the batch's traces of which more is stored; the sources that had such."""
-        pulled = batch.filter(pc.starts_with(batch["source"], "aws:"))["trace_id"]
-        if not len(pulled):
+        if self._summarised is None:
+            self._summarised = {source for (source,) in self._connection.execute(_SUMMARISED).fetchall()}
+        told = pc.unique(batch.filter(pc.equal(batch["span_id"], _SUMMARY))["source"]).to_pylist()
+        self._summarised.update(source for source in told if source.startswith(("aws:", "file:")))
+        sources = pa.array(self._summarised, pa.string())
+        traces = pc.unique(batch.filter(pc.is_in(batch["source"], sources))["trace_id"]).to_pylist()
+        if not traces:
             return set()
-        prefixes = [int(trace_id[:16], 16) for trace_id in pc.unique(pulled).to_pylist()]
-        return {source for (source,) in self._connection.execute(_OVERTAKEN, {"prefixes": prefixes}).fetchall()}
+        params = {"prefixes": [int(trace_id[:16], 16) for trace_id in traces], "sources": sources.to_pylist()}
+        return {source for (source,) in self._connection.execute(_OVERTAKEN, params).fetchall()}
 
     def _fill_services(self, batch: pa.Table) -> tuple[set[str], set[str]]:
         """Hand services down to the subsegments without one, in the traces of `batch` where there may be such.

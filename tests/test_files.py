@@ -1,0 +1,410 @@
+"""Files: every form in which traces are exported, told by content, cut up as they come in, and all that is no trace."""
+
+import gzip
+import io
+import json
+import tracemalloc
+import zipfile
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from core import activity, queries
+from core.ingest import files
+from core.ingest.json_stream import Splitter, Value
+from core.question import Question
+
+pytestmark = pytest.mark.usefixtures("fresh")
+
+NOW = datetime(2026, 11, 24, 13)
+START = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
+LIMIT = 1 << 30
+
+
+def segment(number=1, **fields):
+    return {
+        "name": "shop",
+        "id": f"{number:016x}",
+        "trace_id": f"1-6565656a-{number:024x}",
+        "start_time": START,
+        "end_time": START + 0.25,
+        "annotations": {"processing_time_ms": 100.0 + number, "flag": "low"},
+        **fields,
+    }
+
+
+def trace(number=1, **fields):
+    """A trace of BatchGetTraces as the command line prints it."""
+    document = json.dumps(segment(number))
+    return {
+        "Id": segment(number)["trace_id"],
+        "Duration": 0.25,
+        "LimitExceeded": False,
+        "Segments": [{"Id": segment(number)["id"], "Document": document}],
+        **fields,
+    }
+
+
+def summary(number=1, **fields):
+    """A summary of GetTraceSummaries as the command line prints it."""
+    services = [{"Name": "shop", "Names": ["shop"], "Type": "AWS::Lambda"}]
+    annotations = {"processing_time_ms": {"NumberValue": 100.0 + number}, "flag": {"StringValue": "low"}}
+    return {
+        "Id": segment(number)["trace_id"],
+        "StartTime": "2026-11-24T12:00:00+00:00",
+        "Duration": 0.25,
+        "ResponseTime": 0.25,
+        "HasFault": False,
+        "HasError": False,
+        "HasThrottle": False,
+        "Annotations": {
+            key: [{"AnnotationValue": value, "ServiceIds": services}] for key, value in annotations.items()
+        },
+        **fields,
+    }
+
+
+def otlp(number=1):
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]},
+                "scopeSpans": [
+                    {
+                        "spans": [
+                            {
+                                "traceId": f"6565656a{number:024x}",
+                                "spanId": f"{number:016x}",
+                                "name": "shop",
+                                "startTimeUnixNano": str(int(START * 10**9)),
+                                "endTimeUnixNano": str(int(START * 10**9) + 250_000_000),
+                                "attributes": [
+                                    {"key": "processing_time_ms", "value": {"doubleValue": 100.0 + number}},
+                                    {"key": "flag", "value": {"stringValue": "low"}},
+                                ],
+                            }
+                        ]
+                    }
+                ],
+            }
+        ]
+    }
+
+
+def text(*values, **options):
+    return "\n".join(json.dumps(value, **options) for value in values)
+
+
+def load(content, store, *, name="march", limit=LIMIT):
+    raw = content.encode() if isinstance(content, str) else content
+    return files.load(io.BytesIO(raw), name, NOW, store, limit)
+
+
+def refused(report):
+    """Reason to how often, and where first."""
+    return {reason: told[:2] for reason, told in report.rejected.items()}
+
+
+def latencies(store, source="file:march"):
+    frame = store.query("SELECT latency_ms FROM records WHERE source = ? ORDER BY 1", [source])
+    return frame["latency_ms"].to_list()
+
+
+HEADER = {"format": "json", "version": 1}
+BOTH = [segment(1), segment(2)]
+FORMS = {
+    "one segment": (text(segment(1)), 1),
+    "one segment on many lines": (text(segment(1), indent=4), 1),
+    "JSON lines": (text(*BOTH), 2),
+    "JSON lines with carriage returns": (text(*BOTH).replace("\n", "\r\n") + "\r\n", 2),
+    "a list": (text(BOTH), 2),
+    "a list on many lines": (text(BOTH, indent=2), 2),
+    "a list without indentation": (text(BOTH, indent=0), 2),
+    "several lists": (text([segment(1)], [segment(2)]), 2),
+    "values without anything between": (json.dumps(segment(1)) + json.dumps(segment(2)), 2),
+    "packets": (text(HEADER, segment(1), HEADER, segment(2)), 2),
+    "texts": (text([json.dumps(one) for one in BOTH]), 2),
+    "a call of PutTraceSegments": (text({"TraceSegmentDocuments": [json.dumps(one) for one in BOTH]}), 2),
+    "traces": (text({"Traces": [trace(1), trace(2)], "UnprocessedTraceIds": []}, indent=4), 2),
+    "traces with sorted keys": (text({"NextToken": None, "Traces": [trace(1), trace(2)]}, sort_keys=True), 2),
+    "traces in a bare list": (text([trace(1), trace(2)], indent=4), 2),
+    "one trace": (text(trace(1), indent=4), 1),
+    "several answers": (text({"Traces": [trace(1)]}, {"UnprocessedTraceIds": [], "Traces": [trace(2)]}, indent=4), 2),
+    "documents as objects": (text({"Traces": [trace(1, Segments=[{"Id": "x", "Document": segment(1)}])]}), 1),
+    "segments of a trace": (text(trace(1)["Segments"] + trace(2)["Segments"]), 2),
+    "summaries": (text({"TraceSummaries": [summary(1), summary(2)], "TracesProcessedCount": 2}, indent=4), 2),
+    "summaries in a bare list": (text([summary(1), summary(2)]), 2),
+    "summaries with times as numbers": (text(summary(1, StartTime=START), summary(2, StartTime=START)), 2),
+    "OTLP": (text(otlp(1), indent=2), 1),
+    "lines of the OpenTelemetry collector": (text(otlp(1), otlp(2)), 2),
+    "different ones in a row": (text(segment(1), otlp(2)), 2),
+    "a byte order mark": ("\ufeff" + text(*BOTH), 2),
+}
+
+
+@pytest.mark.parametrize(("content", "n"), FORMS.values(), ids=FORMS.keys())
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_each_form_is_told_by_its_content_and_gives_the_same_numbers(store, content, n, pack):
+    report = load(pack(content.encode()), store)
+
+    assert (report.state, report.stored, report.rejected, report.error) == ("done", n, {}, None)
+    assert report.bytes == len(content.encode())
+    assert latencies(store) == [101.0, 102.0][:n]
+    [rows] = store.query("SELECT DISTINCT started_at, texts['flag'] AS flag, service FROM spans").itertuples(
+        index=False
+    )
+    assert tuple(rows) == (datetime(2026, 11, 24, 12), "low", "shop")
+
+
+def test_what_powershell_writes_is_read(store):
+    assert load(text(*BOTH).encode("utf-16"), store).stored == 2
+
+
+def test_several_gzips_in_one_file_are_read_to_the_end(store):
+    assert load(gzip.compress(text(segment(1)).encode()) + gzip.compress(text(segment(2)).encode()), store).stored == 2
+
+
+def test_a_file_is_a_source_with_its_own_time_and_the_same_name_adds_to_it(store):
+    load(text(segment(1)), store)
+    again = load(text(segment(1), segment(2, start_time=START - 3600)), store)
+
+    assert (again.stored, again.duplicates) == (1, 1)
+    [row] = store.sources().itertuples(index=False)
+    assert tuple(row) == ("file:march", 2, datetime(2026, 11, 24, 11), datetime(2026, 11, 24, 12))
+    assert store.remove("file:march") == 2
+
+
+def test_half_a_file_that_is_bad_leaves_its_good_half_with_the_first_line_of_each_reason(store):
+    lines = [json.dumps(segment(number)) for number in range(1, 9)]
+    lines[1] = lines[1][:60]
+    lines[2] = lines[2].replace('"', "“")
+    lines[3] = lines[3][:-1] + ",}"
+    lines[4] = lines[4].replace("1-6565656a-", "1-65-")
+    lines[5] = "garbage"
+    lines[6] = json.dumps({"colour": "red"})
+
+    report = load("\n".join(lines), store)
+
+    assert (report.state, report.stored, latencies(store)) == ("done", 2, [101.0, 108.0])
+    assert refused(report) == {
+        "not_json": (2, 2),
+        "smart_quotes": (1, 3),
+        "trailing_comma": (1, 4),
+        "bad_trace_id": (1, 5),
+        "not_a_trace": (1, 7),
+    }
+    assert all(told.message.endswith(".") for told in report.rejected.values())
+
+
+@pytest.mark.parametrize("indent", [None, 2, 4])
+def test_a_broken_value_in_a_list_costs_only_itself(store, indent):
+    content = "[" + ",\n".join(json.dumps(segment(number)) for number in (1, 2, 3)) + "]"
+    if indent:
+        content = text([segment(number) for number in (1, 2, 3)], indent=indent)
+    broken = content.replace('"id": "0000000000000002"', '"id": "0000000000000002', 1)
+
+    report = load(broken, store)
+
+    assert latencies(store) == [101.0, 103.0]
+    assert report.rejected["not_json"].n == 1
+
+
+def test_one_bad_document_of_a_trace_leaves_the_others(store):
+    both = [{"Id": "x", "Document": "{"}, {"Id": "y"}, *trace(1)["Segments"]]
+
+    report = load(text({"Traces": [trace(1, Segments=both)]}, indent=1), store)
+
+    assert (report.stored, refused(report)) == (1, {"not_json": (1, 3), "bad_trace": (1, 3)})
+
+
+def test_traces_that_x_ray_did_not_return_or_cut_are_counted(store):
+    answer = {"Traces": [trace(1, LimitExceeded=True)], "UnprocessedTraceIds": [trace(2)["Id"], trace(3)["Id"]]}
+
+    report = load(text(answer), store)
+
+    assert (report.stored, refused(report)) == (1, {"unprocessed_trace_id": (2, 1)})
+    assert report.altered == {"trace_limit_exceeded": 1}
+
+
+def test_a_summary_that_does_not_tell_enough_is_refused_and_gives_way_to_its_trace(store):
+    untold = summary(2, IsPartial=True)
+    odd = summary(3, Annotations={"key": [{}]})
+
+    report = load(text(summary(1), untold, odd), store)
+    assert (report.stored, refused(report)) == (1, {"summary_tells_too_little": (1, 2), "bad_summary": (1, 3)})
+
+    load(text(trace(1)), store)
+    assert latencies(store) == [101.0]
+
+
+NOTHING = "There is no trace in the file that could be read"
+WRONG = {
+    "empty": (b"", "empty", "The file is empty."),
+    "blank": (b" \n\n", None, "There is no trace in the file."),
+    "a zip": (None, "zip", "The file is a zip: unpack it, and send what is in it."),
+    "a picture": (
+        b"\x89PNG\r\n\x1a\n\0\0",
+        "not_text",
+        "The file is no text: expected JSON, or JSON packed with gzip.",
+    ),
+    "a table": (
+        b"a,b\n1,2\n",
+        "not_json",
+        f"{NOTHING}; line 1: This is no JSON.",
+    ),
+    "other JSON": (
+        b'{"a": 1}',
+        "not_a_trace",
+        f"{NOTHING}; line 1: an object is no trace: expected segments, traces or summaries of X-Ray, or OTLP.",
+    ),
+    "an empty answer": (b'{"Traces": [], "UnprocessedTraceIds": []}', None, "There is no trace in the file."),
+    "no gzip": (b"\x1f\x8bxxxxxxxxxx", "bad_gzip", "The gzip file is damaged: what came before was read."),
+}
+
+
+@pytest.mark.parametrize(("content", "reason", "sentence"), WRONG.values(), ids=WRONG.keys())
+def test_a_file_of_the_wrong_kind_gets_one_sentence_and_is_counted(store, content, reason, sentence):
+    if content is None:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("traces.json", text(*BOTH))
+        content = packed.getvalue()
+
+    report = load(content, store)
+
+    assert (report.state, report.stored, report.error) == ("failed", 0, sentence)
+    assert list(report.rejected) == ([reason] if reason else [])
+    assert activity.snapshot()["refused"].get("file:march", {}).keys() == set(report.rejected)
+
+
+def test_a_gzip_that_is_cut_short_gives_what_can_be_unpacked(store):
+    lines = [json.dumps(segment(number, metadata={"x": f"{number * 7919:x}" * 9})) for number in range(1, 500)]
+    packed = gzip.compress("\n".join(lines).encode())
+
+    report = load(packed[: len(packed) // 2], store)
+
+    assert (report.state, report.error) == ("failed", "The gzip file is cut short: what could be unpacked was read.")
+    assert 100 < report.stored < 400
+    assert len(latencies(store)) == report.stored
+    assert refused(report).keys() == {"cut_short", "gzip_cut_short"}
+
+
+def test_a_gzip_bomb_stops_at_the_limit_in_little_memory(store):
+    bomb = gzip.compress(text(segment(1)).encode() + b"\n" + b" " * (32 << 20))
+    tracemalloc.start()
+
+    report = load(bomb, store, limit=8 << 20)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (report.stored, report.error) == (1, "The file has more than 8 MiB: the rest is not read.")
+    assert peak < 24 << 20
+
+
+def test_of_a_file_over_the_limit_what_came_before_is_stored(store):
+    content = text(*(segment(number) for number in range(1, 9000)))
+
+    report = load(content, store, limit=3 << 19)
+
+    assert (report.state, report.error) == ("failed", "The file has more than 1.5 MiB: the rest is not read.")
+    assert refused(report) == {"file_too_large": (1, 1)}
+    assert report.stored == len(latencies(store)) > 1000
+
+
+def test_a_large_file_needs_no_memory_of_its_size(store):
+    piece = b",".join(orjson.dumps(segment(number, metadata={"x": "y" * 9000})) for number in range(1, 500))
+    tracemalloc.start()
+
+    with files.Import("big", NOW, store, LIMIT) as running:
+        running.feed(b"[" + piece)
+        for _ in range(9):
+            running.feed(b"," + piece)
+        running.feed(b"]")
+        report = running.finish()
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (report.stored + report.duplicates, report.rejected) == (4990, {})
+    assert report.bytes > 40 << 20
+    assert peak < 40 << 20
+
+
+def test_what_is_going_on_can_be_watched(store):
+    with files.Import("march", NOW, store, LIMIT) as running:
+        running.feed(text(segment(1)).encode())
+        [while_running] = activity.snapshot()["imports"]
+        running.finish()
+    [afterwards] = activity.snapshot()["imports"]
+
+    assert (while_running["state"], while_running["name"], while_running["stored"]) == ("running", "march", 0)
+    assert (afterwards["state"], afterwards["stored"], afterwards["id"]) == ("done", 1, while_running["id"])
+    assert activity.snapshot()["counts"]["file:march"] == {"received": 1, "stored": 1, "duplicate": 0}
+
+
+def test_a_file_that_does_not_arrive_completely_is_said_to_have_failed(store):
+    class Lost(io.BytesIO):
+        def read(self, size=-1):
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        files.load(Lost(), "march", NOW, store, LIMIT)
+
+    [told] = activity.snapshot()["imports"]
+    assert (told["state"], told["error"]) == ("failed", "The file did not arrive completely: send it again.")
+
+
+# The stream of values
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.lists(st.dictionaries(st.text(max_size=4), JSON, max_size=3), min_size=1, max_size=4)
+
+
+def pieces(content, size):
+    splitter = Splitter()
+    found = [part for at in range(0, len(content), size) for part in splitter.feed(content[at : at + size])]
+    found += splitter.finish()
+    return [part if isinstance(part, Value) else (part.line, part.refusal.reason) for part in found]
+
+
+@effort(max_examples=60, deadline=None)
+@given(OBJECTS, st.sampled_from([None, 0, 1, 3]), st.booleans(), st.integers(1, 60))
+def test_a_stream_is_cut_into_the_values_that_were_written(values, indent, in_a_list, size):
+    content = (json.dumps(values, indent=indent) if in_a_list else text(*values, indent=indent)).encode()
+
+    found = pieces(content, size)
+
+    assert [json.loads(value.raw) for value in found] == values
+    at = 0
+    for value in found:  # they come in order, each at the line that it is said to begin in
+        at = content.index(value.raw, at)
+        assert value.line == 1 + content.count(b"\n", 0, at)
+        at += len(value.raw)
+
+
+@effort(max_examples=60, deadline=None)
+@given(st.text('{}[]",:\\ \n“a1', max_size=60), st.integers(1, 20))
+def test_whatever_comes_is_cut_alike_in_pieces_of_any_size_and_ends(content, size):
+    raw = content.encode()
+
+    assert pieces(raw, size) == pieces(raw, len(raw) + 1)
+
+
+@pytest.mark.parametrize("depth", [5, 100_000])
+def test_brackets_without_end_are_no_harm(depth):
+    assert pieces(b'{"a":' * depth, 1 << 16) == [(1, "cut_short")]
+    assert pieces(b"[" * depth, 1 << 16) == [(1, "cut_short")]
+
+
+def test_the_time_of_a_file_ends_with_its_newest_span(store):
+    load(text(segment(1)), store)
+
+    window = queries.window(Question(source="file:march", range="24h"), NOW + timedelta(days=400))
+    assert window.end == datetime(2026, 11, 24, 13)
