@@ -1,4 +1,4 @@
-"""The HTTP side: tables as CSV, one trace, the status, the doors of X-Ray and OTLP, and the guard before all of them.
+"""The HTTP side: tables as CSV, one trace, the status, doors for X-Ray, OTLP and files, and the guard before them all.
 
 Answers are computed by the same functions as the pages', in threads of our own: those that Starlette offers are shared
 with Streamlit's static files.
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import access, activity, body, export, queries, settings, store
 from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreFull, TracecastError
-from core.ingest import otlp, segments
+from core.ingest import files, otlp, segments
 from core.question import Question, parse
 from core.spans import canonical_trace_id
 
@@ -120,6 +120,32 @@ async def export_traces(request: Request) -> Response:
     except MalformedSegment as error:
         raise BodyRefused(400, str(error)) from error
     return Response(otlp.answer(rejected, encoding), media_type=encoding)
+
+
+async def import_file(request: Request) -> Response:
+    """`POST /api/v1/import?name=<name>`: a file's bytes become the source `file:<name>`; the answer is the report.
+
+    What it counts as stored is stored durably, also where it says that the file could not be read to its end.
+    """
+    name = request.query_params.get("name", "")
+    try:
+        parse({"source": f"file:{name}"})
+    except QuestionError:
+        sentence = "name must be 1 to 80 of the characters A-Z a-z 0-9 . _ and -: the source will be file:<name>."
+        raise QuestionError(sentence) from None
+    with files.Import(name, _now(), store.current(), settings.current().import_max_bytes) as running:
+        piece = bytearray()
+        async for chunk in request.stream():
+            piece += chunk
+            if len(piece) >= files.PIECE_BYTES:
+                await _in_thread(running.feed, bytes(piece), limiter=_writes)
+                piece.clear()
+            if running.failed:
+                break
+        await _in_thread(running.feed, bytes(piece), limiter=_writes)
+        report = await _in_thread(running.finish, limiter=_writes)
+    status = 413 if "file_too_large" in report.rejected else 400
+    return JSONResponse(report.as_json(), 200 if report.error is None else status)
 
 
 async def remove_source(request: Request) -> Response:
@@ -278,17 +304,26 @@ def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
             "last_error": pipeline.get("last_error") if told else None,
         },
         "pulls": [],
-        "imports": [],
+        "imports": [_import(one, told) for one in facts["imports"]],
     }
     if told:
         answer["collector"]["messages"] = facts["messages"].get("live", {})
     return answer
 
 
+def _import(facts: dict[str, Any], told: bool) -> dict[str, Any]:
+    """One import; sentences about its content only to who is trusted."""
+    shown = dict(facts) if told else {key: value for key, value in facts.items() if key != "error"}
+    kept = ("n", "first_line", "message") if told else ("n", "first_line")
+    shown["rejected"] = {reason: {key: refused[key] for key in kept} for reason, refused in facts["rejected"].items()}
+    return shown
+
+
 routes = [
     Route("/api/v1/{table:str}.csv", answered(table), methods=["GET"]),
     Route("/api/v1/traces/{trace_id:str}.json", answered(trace), methods=["GET"]),
     Route("/api/v1/status", answered(status), methods=["GET"]),
+    Route("/api/v1/import", answered(import_file), methods=["POST"]),
     Route("/api/v1/sources/{source:str}", answered(remove_source), methods=["DELETE"]),
     Route(XRAY_DOOR, answered(put_trace_segments), methods=["POST"]),
     Route(OTLP_DOOR, answered(export_traces), methods=["POST"]),

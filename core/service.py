@@ -10,6 +10,7 @@ from typing import Any
 from core import activity, queries, settings, store, workers
 from core.analysis import forecast
 from core.errors import TracecastError
+from core.ingest import files
 from core.ingest.bitcoin import Pipeline
 from core.ingest.collector import Collector
 from core.ingest.sample import Sample
@@ -44,6 +45,7 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     stopping = threading.Event()
     threads = [
         threading.Thread(target=_upkeep, args=(stored, told.retention_days, stopping), name="upkeep"),
+        threading.Thread(target=_import_files, args=(stored, told.import_max_bytes, stopping), daemon=True),
         threading.Thread(target=_warm_up, args=(stopping,), name="warm-up", daemon=True),
     ]
     for thread in threads:
@@ -75,6 +77,13 @@ def _upkeep(stored: store.Store, retention_days: int, stopping: threading.Event)
             if retention_days:
                 _attempt("retention", stored.retain, retention_days, now)
         stopping.wait(1.0)
+
+
+def _import_files(stored: store.Store, max_bytes: int, stopping: threading.Event) -> None:
+    """The files that were given to the Sources page, one after another."""
+    while not stopping.wait(0.5):
+        for name, file in activity.take_imports():
+            _attempt("import", files.load, file, name, _now(), stored, max_bytes)
 
 
 def _attempt(component: str, work: Callable[..., object], *args: object) -> None:

@@ -36,6 +36,7 @@ class Settings:
     xray_filter: str | None = None  # a filter expression of X-Ray
     xray_endpoint: str | None = None  # stands in for the address of X-Ray
     pull_max_traces_per_day: int = 200_000  # scanned or retrieved: what AWS may bill
+    import_max_bytes: int = 2 << 30  # of one file, after decompression
     sampling_rate: float = 1.0  # share of requests that X-Ray SDKs are told to trace
     retention_days: int = 0  # 0 keeps everything
     api_token: str | None = field(default=None, repr=False)
@@ -89,6 +90,9 @@ class Settings:
                 _whole,
                 "a whole number of traces, for example 200000",
                 default.pull_max_traces_per_day,
+            ),
+            import_max_bytes=read(
+                "IMPORT_MAX_BYTES", _whole, "a whole number of bytes, for example 2147483648", default.import_max_bytes
             ),
             sampling_rate=read("SAMPLING_RATE", _share, "a share from 0 to 1, for example 0.25", default.sampling_rate),
             retention_days=read("RETENTION_DAYS", _whole, "a whole number of days, for example 30", 0),

@@ -1,5 +1,6 @@
 """One request, every door: whichever way it came, it has the same latency, annotations, error and bucket."""
 
+import gzip
 import io
 import json
 import socket
@@ -103,7 +104,16 @@ def by_otlp(address, store, status, annotations):
     return "otlp"
 
 
-DOORS = [by_udp, by_put_trace_segments, by_otlp]
+def by_file(address, store, status, annotations):
+    sent = json.loads(document(status, annotations))
+    trace = {"Id": sent["trace_id"], "Segments": [{"Id": sent["id"], "Document": json.dumps(sent)}]}
+    exported = gzip.compress(json.dumps({"Traces": [trace], "UnprocessedTraceIds": []}, indent=4).encode())
+    report = requests.post(f"{address}/api/v1/import?name=exported", data=exported, timeout=30).json()
+    assert (report["state"], report["stored"]) == ("done", 2)
+    return "file:exported"
+
+
+DOORS = [by_udp, by_put_trace_segments, by_otlp, by_file]
 
 
 @pytest.fixture(params=DOORS, ids=[door.__name__ for door in DOORS])

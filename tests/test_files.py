@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from core import activity, queries
+from core import store as stores
 from core.ingest import files
 from core.ingest.json_stream import Splitter, Value
 from core.question import Question
@@ -355,6 +357,82 @@ def test_a_file_that_does_not_arrive_completely_is_said_to_have_failed(store):
 
     [told] = activity.snapshot()["imports"]
     assert (told["state"], told["error"]) == ("failed", "The file did not arrive completely: send it again.")
+
+
+# By HTTP
+
+
+def post(address, content, name="march", **options):
+    return requests.post(f"{address}/api/v1/import", data=content, params={"name": name}, timeout=30, **options)
+
+
+def test_a_file_that_is_sent_is_stored_and_answered_with_its_report(address):
+    answer = post(address, gzip.compress(f"{text(*BOTH)}\n{{]".encode()))
+
+    report = answer.json()
+    shown = requests.get(f"{address}/api/v1/status", timeout=5).json()
+    assert answer.status_code == 200
+    assert (report["name"], report["state"], report["stored"], report["duplicates"]) == ("march", "done", 2, 0)
+    assert report["rejected"] == {"not_json": {"n": 1, "first_line": 3, "message": "This is no JSON."}}
+    assert shown["imports"] == [report]
+    assert shown["sources"]["file:march"]["rows"] == 2
+
+
+def test_a_stranger_sees_that_there_was_an_import_but_no_sentence_about_its_content(address):
+    post(address, b"garbage")
+
+    far = requests.get(f"{address}/api/v1/status", headers={"X-Forwarded-For": "1.2.3.4"}, timeout=5).json()
+
+    [told] = far["imports"]
+    assert told["rejected"] == {"not_json": {"n": 1, "first_line": 1}}
+    assert set(told) == {"id", "name", "state", "bytes", "stored", "duplicates", "rejected", "altered"}
+
+
+def test_a_file_comes_in_pieces_of_any_size(address):
+    content = text(*(segment(number) for number in range(1, 6000))).encode()
+
+    answer = post(address, (content[at : at + 7777] for at in range(0, len(content), 7777)))
+
+    assert (answer.json()["stored"], answer.json()["bytes"]) == (5999, len(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "limit", "status"), [(b"", "9", 400), (b"PK\3\4", "9", 400), (b"{}" * 9, "9", 413)]
+)
+def test_a_file_that_can_not_be_taken_is_an_error_in_one_sentence(address, monkeypatch, content, limit, status):
+    monkeypatch.setenv("TRACECAST_IMPORT_MAX_BYTES", limit)
+
+    answer = post(address, content)
+
+    assert answer.status_code == status
+    assert answer.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize("name", ["", "../etc/passwd", "a\nb", "a" * 81, "ü"])
+def test_a_name_that_is_none_for_a_source_is_refused(address, store, name):
+    answer = post(address, text(segment(1)), name)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("name must be 1 to 80 of the characters")
+    assert store.sources().empty
+
+
+def test_a_full_disk_is_a_503_and_the_import_has_failed(address, tmp_path):
+    with stores.Store(tmp_path / "full.duckdb", min_free_bytes=1 << 60) as full:
+        stores.use(full)
+        answer = post(address, text(segment(1)))
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    [told] = activity.snapshot()["imports"]
+    assert (told["state"], told["stored"], told["error"]) == ("failed", 0, answer.json()["error"])
+
+
+def test_without_the_token_nothing_is_imported(address, store, monkeypatch):
+    monkeypatch.setenv("TRACECAST_API_TOKEN", "open-sesame")
+
+    assert post(address, text(segment(1))).status_code == 401
+    assert store.sources().empty
+    assert post(address, text(segment(1)), headers={"Authorization": "Bearer open-sesame"}).status_code == 200
 
 
 # The stream of values
