@@ -8,6 +8,7 @@ once per request, by the caller.
 import functools
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core import activity, backtests, replays, settings, store
+from core import activity, backtests, replays, settings, store, workers
 from core import question as asking
 from core.analysis import anomalies as found
 from core.analysis import cost as costing
@@ -31,12 +32,15 @@ from core.analysis.hours import Floats
 from core.analysis.model import Model
 from core.analysis.usual import crossed_share
 from core.analysis.usual import usual as usual_value
+from core.backtests import Backtest, Reliability
 from core.errors import NotFound
 from core.question import Question, Window, bucket_start, bucket_width, unit
 
 __all__ = [
+    "Backtest",
     "Cost",
     "Held",
+    "Reliability",
     "accuracy",
     "annotation_keys",
     "anomalies",
@@ -48,6 +52,7 @@ __all__ = [
     "forecast",
     "groups",
     "held",
+    "left_out",
     "metrics",
     "points",
     "price",
@@ -198,7 +203,7 @@ def anomalies(question: Question, now: datetime) -> pd.DataFrame:
     return _table(question, pd.concat(frames, ignore_index=True))
 
 
-def backtest(question: Question, now: datetime, group: str | None = None) -> backtests.Backtest:
+def backtest(question: Question, now: datetime, group: str | None = None) -> Backtest:
     """The forecasts of the last 28 midnights, as far as they are replayed: the first question begins that, and it goes
     on in the background. With `by` those of `group`.
     """
@@ -219,7 +224,7 @@ def accuracy(question: Question, now: datetime) -> pd.DataFrame:
     return _table(question, pd.concat(tables, ignore_index=True))
 
 
-def reliability(question: Question, now: datetime, group: str | None = None) -> backtests.Reliability:
+def reliability(question: Question, now: datetime, group: str | None = None) -> Reliability:
     """Whether the chances of a crossing that those forecasts said came true, as soon as they are there."""
     plan = _backtest(_ahead(question), group, _fit_end(question, now))
     return backtests.reliability(plan, threshold(question, now), question.p)
@@ -303,6 +308,13 @@ def price_correlation(question: Question, prices: pd.DataFrame, now: datetime) -
 def groups(question: Question, key: str, now: datetime) -> pd.DataFrame:
     """The window's records by the value of `key`: columns as `analysis.metrics.groups`."""
     return _run(statements.groups(question, key, window(question, now)))
+
+
+def left_out(question: Question, now: datetime) -> int:
+    """How many groups are not forecast, because others are larger."""
+    if question.by is None:
+        return 0
+    return max(_group_count(_about(question), _fit_end(question, now), _version(question)) - statements.MAX_GROUPS, 0)
 
 
 def services(source: str) -> list[str]:
@@ -389,6 +401,11 @@ def _history(question: Question, end: datetime, reach: timedelta, version: int) 
     return _run(statements.history(question, end, reach))
 
 
+@st.cache_data(max_entries=64, show_spinner=False)
+def _group_count(question: Question, end: datetime, version: int) -> int:
+    return int(_run(statements.group_count(question, end))["groups"].iloc[0])
+
+
 @st.cache_data(max_entries=128, show_spinner=False)
 def _usual(question: Question, columns: tuple[str, ...], end: datetime, version: int) -> dict[str, float | None]:
     recent = metrics(replace(question, start=end - timedelta(days=14), end=end), end)
@@ -458,16 +475,34 @@ def _crossings(asked: Question, line: float, end: datetime, version: int) -> pd.
 
 
 def _models(question: Question, end: datetime) -> Iterator[tuple[str | None, _Key, forecasting.Model]]:
-    """For each group its model, and the content that the model is of."""
-    for group, history in _histories(question, end):
-        key = replays.digest(history), question.granularity, question.stat, end
-        yield group, key, _fit(key, history)
+    """For each group its model, and the content that the model is of; all are at work before the first is there."""
+    histories = _histories(question, end)
+    keys = [(replays.digest(history), question.granularity, question.stat, end) for _, history in histories]
+    many = len(histories) > 1
+    fits = [_asked(key, history, many) for key, (_, history) in zip(keys, histories, strict=True)]
+    for (group, _), key, answer in zip(histories, keys, fits, strict=True):
+        yield group, key, answer.result()
 
 
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _fit(key: _Key, _history: pd.DataFrame) -> forecasting.Model:
+def _asked(key: _Key, history: pd.DataFrame, many: bool) -> Future[forecasting.Model]:
+    """A fit, tried again if it failed before."""
+    answer = _fit(key, history, many)
+    if not (answer.done() and answer.exception()):
+        return answer
+    _fit.clear(key, history, many)
+    return _fit(key, history, many)
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _fit(key: _Key, _history: pd.DataFrame, _many: bool) -> Future[forecasting.Model]:
+    """By a worker where there are many; a single one is sooner there if it is made here."""
     _, granularity, stat, end = key
-    return forecasting.fit(_history, granularity, end, stat=stat)
+    fit = functools.partial(forecasting.fit, stat=stat)
+    if _many:
+        return workers.submit(fit, _history, granularity, end)
+    made: Future[forecasting.Model] = Future()
+    made.set_result(fit(_history, granularity, end))
+    return made
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

@@ -21,6 +21,7 @@ __all__ = [
     "annotation_keys",
     "buckets",
     "flagged",
+    "group_count",
     "groups",
     "history",
     "left_out",
@@ -29,6 +30,7 @@ __all__ = [
     "records",
     "services",
     "stat_column",
+    "summary_share",
 ]
 
 HISTORY = timedelta(days=60)  # what a forecast is fitted to
@@ -152,6 +154,13 @@ ORDER BY records DESC, aggregated."group", ds"""
     return Statement(sql, chosen.params)
 
 
+def group_count(question: Question, end: datetime) -> Statement:
+    """How many groups there are, of which `history` takes the largest: `groups`."""
+    last = bucket_start(end, "hourly")
+    chosen = _chosen(question, Window(last - HISTORY, last))
+    return Statement(f'SELECT count(*) AS groups FROM (SELECT DISTINCT "group" FROM ({chosen.sql}))', chosen.params)
+
+
 def left_out(history: pd.DataFrame, exclude: Iterable[tuple[datetime, datetime]]) -> pd.DataFrame:
     """`history` (`ds`, `y`) with `y` null in each hour that an excluded range touches."""
     out = np.zeros(len(history), dtype=bool)
@@ -219,6 +228,12 @@ FROM chosen WHERE "group" IN (SELECT unnest($flags)) AND price_usd IS NOT NULL
 GROUP BY date_trunc('hour', timestamp), "group" ORDER BY 1""",
         chosen.params | {"flags": list(flags)},
     )
+
+
+def summary_share(question: Question, window: Window) -> Statement:
+    """`share`: of the records of the window, those of which only the summary of their trace was read, 0 to 1."""
+    where, params = _where(question, window)
+    return Statement(f"SELECT avg((span_id = 'summary')::DOUBLE) AS share FROM records WHERE {where}", params)
 
 
 def prices(window: Window) -> Statement:

@@ -8,7 +8,7 @@ import streamlit as st
 from core import queries
 from core.view import captions, charts, costs
 from core.view.series import Answer, Series, group_of
-from core.view.text import measure_noun
+from core.view.text import count, measure_noun
 from core.view.vega import Spec
 
 __all__ = ["MOST_DOTS", "anomalies", "chart", "cost", "dots", "forecast", "groups", "price"]
@@ -70,9 +70,18 @@ def groups(answer: Answer) -> None:
                 )
                 chart(one.chart, f"small-{row}-{one.group}", said)
     st.markdown(captions.legend(["observed", "forecast", "interval", "threshold", "crossing"], answer.terms))
-    left_out = len(answer.series) - len(shown)
+    others, left_out = len(answer.series) - len(shown), queries.left_out(answer.question, answer.now)
+    said = (
+        [f"{count(others, 'more group is', 'more groups are')} less likely to cross; the CSV has all."]
+        if others
+        else []
+    )
     if left_out:
-        st.markdown(f":small[:gray[{left_out} more groups are less likely to cross; the CSV has the 200 largest.]]")
+        notes.append(
+            f"{count(left_out, 'smaller group is', 'smaller groups are')} left out: the 200 largest are forecast."
+        )
+    if notes:
+        st.markdown(f":small[:gray[{' '.join(notes)}]]")
 
 
 def cost(answer: Answer) -> None:
