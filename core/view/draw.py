@@ -71,15 +71,12 @@ def groups(answer: Answer) -> None:
                 chart(one.chart, f"small-{row}-{one.group}", said)
     st.markdown(captions.legend(["observed", "forecast", "interval", "threshold", "crossing"], answer.terms))
     others, left_out = len(answer.series) - len(shown), queries.left_out(answer.question, answer.now)
-    said = (
-        [f"{count(others, 'more group is', 'more groups are')} less likely to cross; the CSV has all."]
-        if others
-        else []
-    )
+    notes = []
+    if others:
+        notes.append(f"{count(others, 'more group is', 'more groups are')} less likely to cross; the CSV has all.")
     if left_out:
-        notes.append(
-            f"{count(left_out, 'smaller group is', 'smaller groups are')} left out: the 200 largest are forecast."
-        )
+        smaller = count(left_out, "smaller group is", "smaller groups are")
+        notes.append(f"{smaller} left out: the 200 largest are forecast.")
     if notes:
         st.markdown(f":small[:gray[{' '.join(notes)}]]")
 
