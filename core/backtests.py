@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import replays
 from core.analysis import reliability as chanced
-from core.analysis.accuracy import by_horizon, by_origin
+from core.analysis.accuracy import ALL, advantage, by_horizon, by_origin
 from core.analysis.backtest import ORIGINS, origins, outcomes
 from core.analysis.hours import FIT_DAYS, WIDTH
 from core.analysis.model import Model
@@ -44,6 +44,12 @@ class Backtest:
     by_origin: pd.DataFrame
     rows: pd.DataFrame  # as of `replays.Replays.rows`
     observed: pd.DataFrame
+
+    @property
+    def advantage(self) -> float | None:
+        """Tracecast's over seasonal naive, as of `analysis.accuracy`; None while one of them is not there."""
+        errors = self.by_horizon[self.by_horizon["horizon"] == ALL].set_index("model")["mase"].astype(float)
+        return advantage(errors.get("tracecast", np.nan), errors.get("seasonal_naive", np.nan))
 
 
 def reach(granularity: str, horizon: int) -> timedelta:

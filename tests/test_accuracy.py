@@ -239,7 +239,7 @@ def test_a_warning_is_a_chance_of_crossing_the_threshold_above_the_one_to_warn_a
     own, others = said([(0.6, 1), (0.7, 0), (0.5, 1), (0.9, math.nan), (0.2, 0)]), said([(0.99, 1)])
     told = reliability(own, others, 0.5)
 
-    assert (told.warnings, told.came_true, told.said) == (2, 1, 5)
+    assert (told.warnings, told.came_true, told.crossings, told.said) == (2, 1, 2, 5)
 
 
 def test_skill_compares_squared_errors_with_those_of_the_usual_share():

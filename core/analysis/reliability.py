@@ -57,6 +57,7 @@ class Reliability(NamedTuple):
     said: int  # chances that could be held against what came
     warnings: int  # forecasts whose chance to cross the threshold was above the one to warn at
     came_true: int  # of these
+    crossings: int  # forecasts that a crossing of the threshold followed, warned of or not
 
 
 def reliability(own: pd.DataFrame, levels: pd.DataFrame, p: float) -> Reliability:
@@ -66,7 +67,8 @@ def reliability(own: pd.DataFrame, levels: pd.DataFrame, p: float) -> Reliabilit
     both = pd.concat([own, levels], ignore_index=True)
     warnings = own[(own["said"] > p) & own["crossed"].notna()]
     table = bins(both)
-    return Reliability(table, brier_skill(both), int(table["n"].sum()), len(warnings), int(warnings["crossed"].sum()))
+    came_true, crossings = (int(rows["crossed"].sum()) for rows in (warnings, own))
+    return Reliability(table, brier_skill(both), int(table["n"].sum()), len(warnings), came_true, crossings)
 
 
 def bins(said: pd.DataFrame) -> pd.DataFrame:

@@ -25,7 +25,10 @@ page = st.navigation(
             st.Page(PAGES / "anomalies.py", title="Anomalies", icon=":material/notifications:"),
             st.Page(PAGES / "price.py", title="Price", icon=":material/currency_bitcoin:"),
         ],
-        "Trust": [st.Page(PAGES / "sources.py", title="Sources", icon=":material/input:")],
+        "Trust": [
+            st.Page(PAGES / "accuracy.py", title="Accuracy", icon=":material/rule:"),
+            st.Page(PAGES / "sources.py", title="Sources", icon=":material/input:"),
+        ],
     }
 )
 try:

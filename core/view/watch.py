@@ -4,9 +4,12 @@ from collections.abc import Callable, Hashable
 
 import streamlit as st
 
-__all__ = ["until", "watch"]
+from core.queries import Backtest
+
+__all__ = ["progress", "until", "watch"]
 
 EVERY_S = 2.0
+AT_WORK_S = 0.5
 
 
 def watch(stamp: Callable[[], Hashable]) -> None:
@@ -31,5 +34,18 @@ def until(holds: Callable[[], bool]) -> None:
     def look() -> None:
         if holds():
             st.rerun()
+
+    look()
+
+
+def progress(work: Callable[[], Backtest], seen: Backtest) -> None:
+    """How far a backtest has come; the page runs again for each model that is there, `seen` being what it shows."""
+
+    @st.fragment(run_every=AT_WORK_S)
+    def look() -> None:
+        now = work()
+        if now.done == now.total or len(now.rows) != len(seen.rows):
+            st.rerun()
+        st.progress(now.done / now.total, f"{now.done} of {now.total} forecasts replayed")
 
     look()
