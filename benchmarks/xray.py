@@ -83,7 +83,7 @@ def ours(url, folder):
             Settings(xray_endpoint=url),
             store,
             ledger.cut([period()]),
-            allowance=10**9,
+            most_per_day=10**9,
             stopping=lambda: False,
             tell=lambda _progress: None,
         ).run()

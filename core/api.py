@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core import access, activity, body, export, queries, settings, store
+from core import access, activity, body, export, lacking, ledger, pulls, queries, settings, store
 from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreFull, TracecastError
 from core.ingest import files, otlp, segments
 from core.question import Question, parse
@@ -122,6 +122,27 @@ async def export_traces(request: Request) -> Response:
     return Response(otlp.answer(rejected, encoding), media_type=encoding)
 
 
+async def ask_pull(request: Request) -> Response:
+    """`POST /api/v1/pull`: read from X-Ray what a range lacks, in the background; 200 when it lacks nothing."""
+    question, now = parse(request.query_params, settings.current().source), _now()
+    if not lacking.is_allowed(question.source):
+        raise QuestionError(f"{question.source} can't be pulled here: TRACECAST_AWS_REGION names the regions that can.")
+    if question.end and question.end <= now - ledger.RETENTION:
+        raise QuestionError("X-Ray keeps traces for 30 days: nothing of this range is left there.")
+    lack = await _in_thread(lacking.lack, question, now)
+    if lack is None:
+        return JSONResponse({"id": None})
+    return JSONResponse({"id": pulls.ask(question.source, lack.start, lack.end).id}, 202)
+
+
+async def stop_pull(request: Request) -> Response:
+    """`DELETE /api/v1/pull/<id>`: stop a pull; what it has read stays."""
+    pull = pulls.stop(request.path_params["id"])
+    if pull is None:
+        raise NotFound("There is no pull with this id since the process started.")
+    return JSONResponse({"id": pull.id, "state": pull.state})
+
+
 async def import_file(request: Request) -> Response:
     """`POST /api/v1/import?name=<name>`: a file's bytes become the source `file:<name>`; the answer is the report.
 
@@ -151,7 +172,7 @@ async def import_file(request: Request) -> Response:
 async def remove_source(request: Request) -> Response:
     """`DELETE /api/v1/sources/<source>`: forget everything that came from it."""
     source = parse({"source": request.path_params["source"]}).source
-    removed = await _in_thread(store.current().remove, source, limiter=_writes)
+    removed = await _in_thread(_remove, source, limiter=_writes)
     if not removed:
         raise NotFound(f"Nothing of the source {source} is stored.")
     return JSONResponse({"removed": removed})
@@ -276,6 +297,16 @@ def _json(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
+def _remove(source: str) -> int:
+    pulls.halt(source)  # else it would go on filling what is emptied here
+    return store.current().remove(source)
+
+
+def _pull(pull: pulls.Pull, told: bool) -> dict[str, Any]:
+    facts = {name: _json(value) for name, value in asdict(pull).items()}
+    return facts if told else facts | {"error": None}
+
+
 def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
     counts, dropped = facts["counts"].get("live", {}), facts["dropped"].get("live", {})
     components = facts["components"]
@@ -303,7 +334,7 @@ def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
             "last_at": _json(pipeline.get("last_at")),
             "last_error": pipeline.get("last_error") if told else None,
         },
-        "pulls": [],
+        "pulls": [_pull(pull, told) for pull in pulls.everything()],
         "imports": [_import(one, told) for one in facts["imports"]],
     }
     if told:
@@ -323,6 +354,8 @@ routes = [
     Route("/api/v1/{table:str}.csv", answered(table), methods=["GET"]),
     Route("/api/v1/traces/{trace_id:str}.json", answered(trace), methods=["GET"]),
     Route("/api/v1/status", answered(status), methods=["GET"]),
+    Route("/api/v1/pull", answered(ask_pull), methods=["POST"]),
+    Route("/api/v1/pull/{id:str}", answered(stop_pull), methods=["DELETE"]),
     Route("/api/v1/import", answered(import_file), methods=["POST"]),
     Route("/api/v1/sources/{source:str}", answered(remove_source), methods=["DELETE"]),
     Route(XRAY_DOOR, answered(put_trace_segments), methods=["POST"]),

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from core import activity, queries, settings, store, workers
+from core import activity, pulls, queries, settings, store, workers
 from core.analysis import forecast
 from core.errors import TracecastError
 from core.ingest import files
 from core.ingest.bitcoin import Pipeline
 from core.ingest.collector import Collector
 from core.ingest.sample import Sample
+from core.ingest.xray_pulls import Puller
 from core.question import Question
 
 __all__ = ["lifespan", "prepare"]
@@ -42,6 +43,9 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     pipeline = Pipeline(told, stored, collector.address) if told.pipeline and collector.address else None
     if pipeline:
         pipeline.start()
+    puller = Puller(told, stored) if told.aws_regions else None
+    if puller:
+        puller.start()
     stopping = threading.Event()
     threads = [
         threading.Thread(target=_upkeep, args=(stored, told.retention_days, stopping), name="upkeep"),
@@ -56,6 +60,8 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
     finally:
         stopping.set()
         workers.stop()
+        if puller:
+            puller.stop()
         if pipeline:
             pipeline.stop()
         collector.stop()
@@ -70,6 +76,7 @@ def _upkeep(stored: store.Store, retention_days: int, stopping: threading.Event)
     while not stopping.is_set():
         now = _now()
         for source in activity.take_removals():
+            pulls.halt(source)  # else it would go on filling what is emptied here
             _attempt("removal", stored.remove, source)
         if now >= due:
             due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

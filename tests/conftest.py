@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from core import activity, settings
+from core import activity, pulls, settings
 from core import store as stores
+from core.ingest import xray, xray_pulls
 from tests.serving import serving
+from tests.xray_double import XRayDouble
+
+SECRETS = {
+    "AWS_ACCESS_KEY_ID": "AKIDSECRETSECRET",
+    "AWS_SECRET_ACCESS_KEY": "wJalrSECRET",
+    "AWS_SESSION_TOKEN": "IQoJSECRETTOKEN",
+}
 
 
 @pytest.fixture
@@ -33,3 +41,26 @@ def address() -> Iterator[str]:
     """Where the HTTP side answers, for as long as the tests run."""
     with serving() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def _xray() -> Iterator[XRayDouble]:
+    with XRayDouble() as serving:
+        yield serving
+
+
+@pytest.fixture
+def double(_xray: XRayDouble, monkeypatch: pytest.MonkeyPatch) -> XRayDouble:
+    """X-Ray's double, which holds nothing yet and has been asked nothing; credentials, and no long waits."""
+    for name in ("AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(xray, "_PAUSE_S", 0.001)
+    monkeypatch.setattr(xray_pulls, "_TICK_S", 0.02)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.001)
+    activity.reset()
+    pulls.reset()
+    _xray.forget()
+    return _xray

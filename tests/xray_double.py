@@ -76,7 +76,7 @@ class XRayDouble:
     """
 
     def __init__(self, *, latency_s: float = 0.0, port: int = 0, validate: bool = True) -> None:
-        self._latency_s = latency_s
+        self.latency_s = latency_s
         self._validate = validate
         self._in_flight = 0
         self._lock = threading.Lock()
@@ -85,7 +85,7 @@ class XRayDouble:
         self.forget()
 
     def forget(self) -> None:
-        """Hold nothing, plan nothing, and have been asked nothing."""
+        """Hold nothing, plan nothing, have been asked nothing, and answer at once."""
         self.asked: list[tuple[str, Fields]] = []
         self.calls: Counter[str] = Counter()
         self.most_in_flight = 0
@@ -283,7 +283,7 @@ class XRayDouble:
         with self._lock:
             self._in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self._in_flight)
-        time.sleep(self._latency_s)
+        time.sleep(self.latency_s)
 
     def leave(self) -> None:
         with self._lock:

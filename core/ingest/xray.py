@@ -60,8 +60,9 @@ class _Slice(OpenSlice):
 class Reading:
     """Reads `stretches` of one region, each to its end, and remembers in the ledger which were.
 
-    `stopping` is asked between calls, `tell` hears how far it is; both may be called from any of its threads.
-    `allowance`: how many traces may be scanned or read; what is left then stays lacking, and `limited` says so.
+    `stopping` is asked between calls, `tell` hears how far it is; both may be called from any of its threads. When
+    `most_per_day` traces were scanned or read on this day (UTC), by whichever reading, the rest stays lacking, and
+    `limited` says so.
     `again`: ids (in X-Ray's form) of traces to be read in full whatever their summaries say.
     """
 
@@ -72,7 +73,7 @@ class Reading:
         store: Store,
         stretches: Sequence[Stretch],
         *,
-        allowance: int,
+        most_per_day: int,
         stopping: Callable[[], bool],
         tell: Callable[[Progress], None],
         again: Sequence[str] = (),
@@ -81,7 +82,8 @@ class Reading:
         self._source = f"aws:{region}"
         self._settings = settings
         self._store = store
-        self._allowance = allowance
+        self._most_per_day = most_per_day
+        self._spent = sum(ledger.billed(store, _now().date()).values())  # as of the last commit
         self._stopping = stopping
         self._tell = tell
         self._flow = Flow()
@@ -137,9 +139,11 @@ class Reading:
                 self._fail(SourceUnavailable("Reading X-Ray failed inside Tracecast; the log says where."))
             with self._changed:
                 self._active -= 1
-                progress = Progress(self._slices_done, self._slices_total, self._traces, self._flow.calls, self._billed)
+                # Told before the lock is released: what is told later is never behind what was told before.
+                self._tell(
+                    Progress(self._slices_done, self._slices_total, self._traces, self._flow.calls, self._billed)
+                )
                 self._changed.notify_all()
-            self._tell(progress)
 
     def _fail(self, error: TracecastError) -> None:
         with self._changed:
@@ -172,7 +176,7 @@ class Reading:
         return None
 
     def _limit_reached(self) -> bool:
-        self.limited = self.limited or self._billed >= self._allowance
+        self.limited = self.limited or self._spent + self._unbilled >= self._most_per_day
         return self.limited
 
     def _read_page(self, asked: _Slice) -> None:
@@ -277,8 +281,10 @@ class Reading:
                 complete, self._complete = self._complete, []
                 documents, self._documents = self._documents, 0
                 unbilled, self._unbilled = self._unbilled, 0
+            today = _now().date()
             if unbilled:
-                ledger.bill(self._store, self._source, _now().date(), unbilled)
+                ledger.bill(self._store, self._source, today, unbilled)
+            spent = sum(ledger.billed(self._store, today).values())
             self._store.append(spans)
             for done in complete:
                 self._remember(done)
@@ -286,6 +292,7 @@ class Reading:
             activity.count(self._source, "stored", documents)
             with self._changed:
                 self._slices_done += len(complete)
+                self._spent = spent
 
     def _remember(self, done: _Slice) -> None:
         """Up to where its traces had settled when they were asked for: the rest is to be read once more."""

@@ -12,7 +12,7 @@ from botocore import exceptions as boto
 from core.errors import SourceUnavailable
 from core.settings import Settings
 
-__all__ = ["Throttled", "TokenRefused", "explained"]
+__all__ = ["Denied", "Throttled", "TokenRefused", "explained"]
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
@@ -35,6 +35,10 @@ _THROTTLED = {"ThrottledException", "ThrottlingException", "Throttling", "TooMan
 _HOW_TO_GIVE = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this machine a role"
 _LOGIN_ERRORS = (boto.SSOError, boto.LoginError, boto.TokenRetrievalError, boto.NoAuthTokenError)
 _CONNECTION_ERRORS = (boto.HTTPClientError, boto.ConnectionError)  # the second is botocore's own
+
+
+class Denied(SourceUnavailable):
+    """The credentials are known, but not allowed to do this."""
 
 
 class Throttled(SourceUnavailable):
@@ -60,7 +64,7 @@ def _answered(
     if code in _THROTTLED or status == 429:
         return Throttled(f"X-Ray in {region} takes fewer calls than Tracecast needs, even one at a time: start again.")
     if code in _DENIED:
-        return SourceUnavailable(f"AWS denied {operation}: allow the IAM action xray:{operation} in {region}.")
+        return Denied(f"AWS denied {operation}: allow the IAM action xray:{operation} in {region}.")
     if code in _EXPIRED:
         return SourceUnavailable("The AWS session has expired: renew the credentials, then start again.")
     if code in _UNKNOWN_KEYS:
