@@ -103,6 +103,8 @@ def test_anomalies_are_listed_newest_first():
         "12 Nov 09:00 to 10:00",
     ]
     assert frame["expected"].to_list() == ["–", f"108 to 131{NBSP}ms", "–"]
+    assert frame["lasted"].to_list() == [f"8{NBSP}h", f"3{NBSP}h", f"1{NBSP}h"]
+    assert frame["off"].to_list() == ["–", f"22.0{NBSP}ms above", "–"]
 
 
 def test_what_is_predicted_is_looked_at_first_and_five_are_enough():

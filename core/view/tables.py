@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.view.text import NBSP, Terms, amount, between, chance, count, exactly, local, spread, when, zone_name
+from core.view.text import NBSP, NOTHING, Terms, amount, between, chance, count, exactly, local, spread, when, zone_name
 
 __all__ = ["Table", "ahead", "by_flag", "found", "look_at_first", "refused", "sources"]
 
@@ -62,8 +62,10 @@ def found(terms: Terms, anomalies: pd.DataFrame) -> Table:
         {
             "what": [what(kind, terms) for kind in rows["kind"]],
             "when": [during(start, end, terms) for start, end in zip(rows["start"], rows["end"], strict=True)],
+            "lasted": [_lasted(end - start, terms) for start, end in zip(rows["start"], rows["end"], strict=True)],
             "value": _scaled(rows["value"], terms.unit).to_list(),
             "expected": [spread(low, high, terms.unit) for low, high in zip(rows["lower"], rows["upper"], strict=True)],
+            "off": [_off(value, middle, terms) for value, middle in zip(rows["value"], rows["expected"], strict=True)],
             "chance": [chance(probability) for probability in rows["probability"]],
             **_groups(rows),
         }
@@ -71,8 +73,10 @@ def found(terms: Terms, anomalies: pd.DataFrame) -> Table:
     columns = {
         "what": "What",
         "when": f"When ({zone_name(terms.shown_zone, terms.end)})",
+        "lasted": "Lasted",
         "value": _number("Worst", terms.unit),
         "expected": "Expected",
+        "off": "Off by",
         "chance": "Chance",
         "group": "Group",
     }
@@ -167,6 +171,17 @@ def during(start: pd.Timestamp, end: pd.Timestamp, terms: Terms) -> str:
 def _groups(rows: pd.DataFrame) -> dict[str, list[str | None]]:
     """The column `group` of what is split, else none."""
     return {"group": rows["group"].to_list()} if "group" in rows else {}
+
+
+def _lasted(time: pd.Timedelta, terms: Terms) -> str:
+    return f"{round(time / terms.width)}{NBSP}{'h' if terms.granularity == 'hourly' else 'd'}"
+
+
+def _off(value: float, expected: float | None, terms: Terms) -> str:
+    """How far from the middle of what was expected: `22.0 ms above`."""
+    if expected is None or pd.isna(value - expected):
+        return NOTHING
+    return f"{amount(abs(value - expected), terms.unit)} {'above' if value >= expected else 'below'}"
 
 
 def _how_much(row: Any, terms: Terms) -> str:
