@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import cards, controls, flow, removal, senders, sentences, series, tables
+from core.view import cards, controls, flow, imports, removal, senders, sentences, series, tables
 from core.view.heading import heading, say
 from core.view.sentences import Sentence
 from core.view.text import NOTHING
@@ -15,7 +15,7 @@ with st.sidebar:
 heading("Sources", "records", question, now)
 status, terms, told = queries.status(), series.terms(), removal.told()
 title = sentences.received(len(status["sources"]), flow.total(status, "refused"), flow.total(status, "dropped"))
-say(Sentence(title, "", "Counted in segment documents, OpenTelemetry in spans, since this process started."))
+say(Sentence(title, "", "Counted in segment documents, OpenTelemetry and files in spans, since this process started."))
 cards.row(flow.cards(status))
 
 reasons = flow.reasons(status, told=told)
@@ -52,6 +52,12 @@ with otlp:
 with boto3:
     st.code(senders.boto3_lines(), language="python")
     st.markdown("Success means stored. What could not be used is named in the answer, with the reason.")
+
+st.subheader("Import a file", anchor=False)
+imports.import_a_file()
+for table in (imports.reports(status["imports"], told=told), imports.refusals(status["imports"], told=told)):
+    if not table.frame.empty:
+        st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
 
 st.subheader("Remove a source", anchor=False)
 removal.remove_a_source()

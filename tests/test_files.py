@@ -3,9 +3,12 @@
 import gzip
 import io
 import json
+import threading
+import time
 import tracemalloc
 import zipfile
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import orjson
 import pytest
@@ -13,18 +16,22 @@ import requests
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 from core import activity, queries
 from core import store as stores
 from core.ingest import files
 from core.ingest.json_stream import Splitter, Value
-from core.question import Question
+from core.question import Question, parse
+from core.service import _import_files
+from core.view import imports
 
 pytestmark = pytest.mark.usefixtures("fresh")
 
 NOW = datetime(2026, 11, 24, 13)
 START = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 LIMIT = 1 << 30
+APP = Path(__file__).resolve().parent.parent / "core" / "view" / "app.py"
 
 
 def segment(number=1, **fields):
@@ -433,6 +440,47 @@ def test_without_the_token_nothing_is_imported(address, store, monkeypatch):
     assert post(address, text(segment(1))).status_code == 401
     assert store.sources().empty
     assert post(address, text(segment(1)), headers={"Authorization": "Bearer open-sesame"}).status_code == 200
+
+
+# On the Sources page
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "name"),
+    [
+        ("march.json.gz", "march.json.gz"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\traces\\märz 2026.json", "m-rz-2026.json"),
+        ("a\nb\x00![x](http:c)", "a-b-x-http-c"),
+        ("", "upload"),
+        ("ü/", "upload"),
+        ("x" * 200, "x" * 80),
+    ],
+)
+def test_an_uploaded_name_is_made_one_for_a_source(uploaded, name):
+    assert imports.name_of(uploaded) == name
+    assert parse({"source": f"file:{name}"}).source == f"file:{name}"
+
+
+def test_a_file_given_to_the_page_is_imported_by_the_service_and_its_report_shown(store):
+    stopping = threading.Event()
+    service = threading.Thread(target=_import_files, args=(store, LIMIT, stopping))
+    service.start()
+    activity.ask_import("march", io.BytesIO(f"{text(*BOTH)}\ngarbage".encode()))
+    end = time.monotonic() + 20
+    while time.monotonic() < end and not any(one["state"] == "done" for one in activity.snapshot()["imports"]):
+        time.sleep(0.02)
+    stopping.set()
+    service.join()
+
+    page = AppTest.from_file(APP, default_timeout=60).run()
+    page.switch_page("../../pages/sources.py").run()
+
+    assert not page.exception
+    report, reasons = (frame.value for frame in page.dataframe[-2:])
+    assert report.iloc[0].to_list()[:2] == ["file:march", "read"]
+    assert report.iloc[0].to_list()[3:] == [2, 0, 1, None]
+    assert reasons.iloc[0].to_list() == ["file:march", "not_json", 1, 3, None]  # no sentence for a stranger
 
 
 # The stream of values

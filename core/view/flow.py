@@ -18,9 +18,9 @@ _OUTCOMES = {"refused": "refused", "dropped": "dropped", "altered": "kept, a val
 def stamp(status: dict[str, Any] | None = None) -> Hashable:
     """Changes when anything changes that the page of sources shows."""
     seen = status or queries.status()
-    return tuple(str(seen[name]) for name in ("counts", "refused", "dropped", "altered", "components")), tuple(
-        seen["sources"]["rows"]
-    )
+    return tuple(
+        str(seen[name]) for name in ("counts", "refused", "dropped", "altered", "components", "imports")
+    ), tuple(seen["sources"]["rows"])
 
 
 def total(status: dict[str, Any], name: str, outcome: str | None = None) -> int:
@@ -32,7 +32,7 @@ def total(status: dict[str, Any], name: str, outcome: str | None = None) -> int:
 
 
 def cards(status: dict[str, Any]) -> list[Card]:
-    """Received, stored, refused, dropped since the process started, in segment documents, of OpenTelemetry in spans."""
+    """Received, stored, refused, dropped since the process started: segment documents, from OTLP and files spans."""
     twice = total(status, "counts", "duplicate")
     altered = total(status, "altered")
     return [

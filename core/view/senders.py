@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import queries, settings
 
-__all__ = ["FIRST_POLL", "boto3_lines", "otlp_lines", "sdk_lines"]
+__all__ = ["FIRST_POLL", "boto3_lines", "import_line", "otlp_lines", "sdk_lines"]
 
 FIRST_POLL = (
     "They then show as the source `live`, within seconds. An application that was started before Tracecast asks for "
@@ -39,6 +39,12 @@ def otlp_lines() -> str:
     if settings.current().api_token:
         lines.append('export OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20<TRACECAST_API_TOKEN>"')
     return "\n".join(lines)
+
+
+def import_line() -> str:
+    """What sends a file of any size here."""
+    token = '-H "Authorization: Bearer <TRACECAST_API_TOKEN>" ' if settings.current().api_token else ""
+    return f'curl {token}--data-binary @traces.json.gz "{_page()}/api/v1/import?name=traces"'
 
 
 def _page() -> str:
