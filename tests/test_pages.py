@@ -132,6 +132,15 @@ def test_forecast_lists_every_hour_of_the_horizon(sample):
     assert len(app.dataframe[0].value) == 48
 
 
+def test_forecast_says_what_the_threshold_would_have_cost(sample):
+    app = visit("forecast", threshold="130")
+
+    assert "What this threshold would have cost" in [head.value for head in app.subheader]
+    assert re.search(r"chance is above 50 %, over the last 14 days at \*\*130 ms\*\*:", words(app))
+    assert re.search(r"\*\*[1-9]\d* warnings?\*\*, \d+ followed by a real crossing", words(app))
+    assert re.search(r"Suggested: 1\d\d ms", words(app))
+
+
 def test_forecast_by_day_lists_seven_days(sample):
     app = visit("forecast", granularity="daily")
 
