@@ -3,9 +3,9 @@
 import subprocess
 import sys
 
-BENCHMARKS = ["forecast", "store", "collector", "http", "xray", "app"]
+BENCHMARKS = ["forecast", "accuracy", "anomalies", "groups", "store", "collector", "http", "xray", "app"]
 
 for name in BENCHMARKS:
     print(f"\n## {name}\n", flush=True)
-    arguments = sys.argv[1:] if name == "forecast" else []
+    arguments = sys.argv[1:] if name in ("forecast", "anomalies") else []
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], check=True)
