@@ -268,7 +268,7 @@ WRONG = {
     "other JSON": (
         b'{"a": 1}',
         "not_a_trace",
-        f"{NOTHING}; line 1: an object is no trace: expected segments, traces or summaries of X-Ray, or OTLP.",
+        f"{NOTHING}; line 1: Expected segments, traces or summaries of X-Ray, or OTLP, and found an object.",
     ),
     "an empty answer": (b'{"Traces": [], "UnprocessedTraceIds": []}', None, "There is no trace in the file."),
     "no gzip": (b"\x1f\x8bxxxxxxxxxx", "bad_gzip", "The gzip file is damaged: what came before was read."),

@@ -117,5 +117,5 @@ def _seconds(sent: object) -> float:
 
 
 def _no_trace(found: object) -> MalformedSegment:
-    sentence = f"{shown(found)} is no trace: expected segments, traces or summaries of X-Ray, or OTLP."
+    sentence = f"Expected segments, traces or summaries of X-Ray, or OTLP, and found {shown(found)}."
     return MalformedSegment("not_a_trace", sentence)

@@ -48,7 +48,7 @@ def import_a_file() -> None:
             activity.ask_import(name, file)
             st.toast(f"{safe(f'file:{name}')} is being imported.", icon=":material/upload_file:")
             st.rerun()
-    st.caption(f"Larger than {MAX_UPLOAD_MB} MB: send it by HTTP, which holds none of it in memory.")
+    st.caption(f"Larger than {MAX_UPLOAD_MB} MB: send it by HTTP, which never holds all of it in memory.")
     st.code(senders.import_line(), language="bash")
 
 
