@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import access, activity, queries, settings
-from core.errors import AccessDenied
+from core.view.permission import asked_token, may_write
 from core.view.text import count, safe
 
 __all__ = ["remove_a_source", "told"]
@@ -22,25 +22,14 @@ def remove_a_source() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         source = st.selectbox("Source to remove", stored["source"], key="removed", width=300)
-        if st.button("Remove", icon=":material/delete:"):
-            rows = int(stored.loc[stored["source"] == source, "rows"].iloc[0])
-            _confirm(str(source), rows)
+        # No dialog: that would close whenever the page refreshes by itself, and under traffic nobody could answer it.
+        with st.popover("Remove", icon=":material/delete:", key="removal"):
+            _confirm(str(source), int(stored.loc[stored["source"] == source, "rows"].iloc[0]))
 
 
-@st.dialog("Remove a source")
 def _confirm(source: str, rows: int) -> None:
     st.markdown(f"All {count(rows, 'span')} of **{safe(source)}** will be gone for good.")
-    token: str | None = st.session_state.get("token")
-    if settings.current().api_token and not token:
-        token = st.text_input("Token", type="password", help="TRACECAST_API_TOKEN, asked once a visit")
-    if not st.button("Remove it", type="primary"):
-        return
-    try:
-        access.check_write(access.caller(st.context.headers, token), settings.current())
-    except AccessDenied as denied:
-        st.error(safe(str(denied)))
-        return
-    st.session_state["token"] = token
-    activity.ask_removal(source)
-    st.toast(f"{safe(source)} is being removed.", icon=":material/delete:")
-    st.rerun()
+    token = asked_token()
+    if st.button("Remove it", type="primary") and may_write(token):
+        activity.ask_removal(source)
+        st.toast(f"{safe(source)} is being removed.", icon=":material/delete:")

@@ -1,0 +1,374 @@
+"""The whole program in a real Chromium, end to end: one process with its pipeline, and visitors of their own."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from urllib.parse import urlencode, urljoin
+from urllib.request import Request, urlopen
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from core.view.text import NBSP, amount, spread
+from tests.price_server import PriceServer
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PAGES = ("Overview", "Forecast", "Anomalies", "Price", "Sources")
+HOUR = r"(?:today|tomorrow) \d\d:00"
+
+pytestmark = pytest.mark.browser
+PATIENCE_S = 90  # a page takes a second; the machine that tests it may have other things to do
+expect.set_options(timeout=1000 * PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        reason = "no Chromium found: install the package chromium to run the tests in a browser"
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield launched
+        launched.close()
+
+
+@contextmanager
+def running(home, **settings):
+    """The program, started as its user would, with a store of its own; its address."""
+    port, udp_port = free_port(), free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECAST_", "AWS_"))}
+    environment |= {
+        "TRACECAST_HOME": str(home),
+        "TRACECAST_UDP_ADDRESS": f"127.0.0.1:{udp_port}",
+        "STREAMLIT_SERVER_PORT": str(port),
+        **{f"TRACECAST_{name}": value for name, value in settings.items()},
+    }
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: "sample" in status(address)["sources"], process, home / "log")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def until(true, process, log):
+    """Wait for `true` to hold; say what the program said when it does not."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if true():
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"The program did not start: {log.read_text()[-2000:]}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def status(address):
+    with urlopen(f"{address}/api/v1/status", timeout=5) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The program, with its pipeline asking a loopback stand-in for the price every second."""
+    with (
+        PriceServer() as prices,
+        running(tmp_path_factory.mktemp("home"), PRICE_API=prices.url, PRICE_INTERVAL_S="1") as started,
+    ):
+        yield started
+
+
+@pytest.fixture
+def quiet(tmp_path):
+    """The program without its pipeline, for tests that change what is stored."""
+    with running(tmp_path, PIPELINE="off") as started:
+        yield started
+
+
+@pytest.fixture
+def visitor(browser):
+    """Opens pages, each for a visitor of its own. An error in any of their consoles fails the test."""
+    contexts, errors = [], []
+
+    def hear(message):
+        # Opened below its root, Streamlit's own page asks there for its server before it asks at the root.
+        asked = message.location["url"].endswith(("/_stcore/health", "/_stcore/host-config"))
+        if message.type == "error" and not asked:
+            errors.append(message.text)
+
+    def visit(address, page="", width=1440, **link):
+        context = browser.new_context(viewport={"width": width, "height": 1200}, timezone_id="UTC")
+        context.set_default_timeout(1000 * PATIENCE_S)
+        contexts.append(context)
+        opened = context.new_page()
+        opened.on("console", hear)
+        opened.on("pageerror", lambda error: errors.append(str(error)))
+        opened.goto(f"{address}/?{urlencode(link)}" if link else address)
+        expect(opened.locator("h1")).to_be_visible()
+        if page:
+            go(opened, page)
+        return opened
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def go(page, name):
+    """Click the page's name in the navigation; a page is open when its name stands above its sentence."""
+    page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
+    expect(page.locator("strong", has_text=re.compile(f"^{name}$"))).to_be_visible()
+    expect(page.locator("h1")).to_be_visible()
+
+
+def open_more(page):
+    page.get_by_test_id("stExpander").locator("summary").click()
+    expect(page.get_by_label("Fixed start (UTC)")).to_be_visible()
+
+
+def set_threshold(page, value):
+    page.get_by_label("Threshold (ms)", exact=True).fill(value)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_contain_text(f"{value}{NBSP}ms")
+
+
+def sentence(page):
+    return page.locator("h1").inner_text().replace(NBSP, " ")
+
+
+def line(page):
+    """The line under the sentence, without its small print, which says when it was said."""
+    text = page.locator("h1 >> xpath=following::p[1]").inner_text()
+    return text.replace(NBSP, " ").partition("Mean latency of")[0]
+
+
+def chart(page, says):
+    """The text of the chart for who does not see it."""
+    found = page.locator(f"[data-testid=stVegaLiteChart][aria-label*='{says}']")
+    expect(found).to_be_visible()
+    return found.get_attribute("aria-label").replace(NBSP, " ")
+
+
+def rows(address, link):
+    with urlopen(urljoin(address, link), timeout=30) as answer:
+        return list(csv.DictReader(io.TextIOWrapper(answer, "utf-8")))
+
+
+def links(page):
+    """The fixed and the moving link, as "Copy link" shows them."""
+    page.get_by_text("Copy link").click()
+    codes = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode")
+    expect(codes).to_have_count(2)
+    return [codes.nth(at).inner_text().strip() for at in range(2)]
+
+
+def test_what_one_visitor_sees_another_gets_by_the_link_and_by_csv(address, visitor):
+    first = visitor(address, "Forecast")
+    before = sentence(first)
+    assert re.search(rf"cross 150 ms by {HOUR}", before)
+
+    set_threshold(first, "143.5")
+    after = sentence(first)
+    assert after != before
+    assert "threshold=143.5" in first.url
+    csv_link = first.get_by_role("link", name="Download CSV").get_attribute("href")
+    fixed, _ = links(first)
+
+    second = visitor(fixed)
+    assert sentence(second) == after
+    assert line(second) == line(first)
+    main, again = chart(first, "Threshold"), chart(second, "Threshold")
+    assert main == again
+
+    hours = rows(address, csv_link)
+    assert len(hours) == 24
+    assert {hour["threshold"] for hour in hours} == {"143.5"}
+    numbers = {name: [float(hour[name]) for hour in hours] for name in ("yhat", "yhat_lower", "yhat_upper", "p_above")}
+    forecast = spread(min(numbers["yhat"]), max(numbers["yhat"]), "ms").replace(NBSP, " ")
+    interval = spread(min(numbers["yhat_lower"]), max(numbers["yhat_upper"]), "ms").replace(NBSP, " ")
+    assert f"Forecast {forecast}, 95 % interval {interval}." in main
+    assert f"Highest: {round(100 * max(numbers['p_above']))} %" in chart(first, "Chance of each hour")
+
+
+def test_the_number_on_the_card_is_the_number_in_the_csv(address, visitor):
+    page = visitor(address)
+
+    shown = page.get_by_test_id("stMetricValue").first.inner_text()
+
+    hours = rows(address, page.get_by_role("link", name="Download CSV").get_attribute("href"))
+    complete = [hour for hour in hours if hour["complete"] == "true"]
+    assert shown == amount(float(complete[-1]["latency_avg"]), "ms")
+
+
+def test_every_page_keeps_what_was_set(address, visitor):
+    page = visitor(address, range="7d")
+    set_threshold(page, "161")
+
+    for name in PAGES[1:] + PAGES[:1]:
+        go(page, name)
+
+        assert "range=7d" in page.url
+        assert "threshold=161" in page.url
+        expect(page.get_by_label("Threshold (ms)", exact=True)).to_have_value("161")
+
+
+def test_the_live_source_shows_its_first_traces_and_moves_by_itself(address, visitor):
+    page = visitor(address, source="live")
+    expect(page.locator("h1")).to_contain_text("No forecast yet: 24 full hours needed")
+    open_more(page)
+    page.get_by_label("Fixed start (UTC)").type("2026-")
+    element = page.get_by_test_id("stVegaLiteChart").first
+    element.evaluate("element => { element.here = true }")
+    seen = traces(page)
+
+    expect(page.get_by_test_id("stMetricValue").nth(1)).not_to_have_text(f"{seen:,}")
+
+    assert traces(page) > seen
+    assert element.evaluate("element => element.here")
+    expect(page.get_by_label("Fixed start (UTC)")).to_have_value("2026-")
+    expect(page.get_by_label("Fixed start (UTC)")).to_be_focused()
+
+
+def traces(page):
+    return int(page.get_by_test_id("stMetricValue").nth(1).inner_text().replace(",", ""))
+
+
+def test_what_is_set_inside_more_stands_in_its_label_and_leaves_it_open(address, visitor):
+    page = visitor(address)
+    open_more(page)
+
+    page.get_by_label("Times shown in").click()
+    page.keyboard.type("Tokyo")
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_test_id("stExpander").get_by_text("More (1 set)")).to_be_visible()
+    expect(page.get_by_text("times in Tokyo")).to_be_visible()
+    expect(page.get_by_label("Fixed start (UTC)")).to_be_visible()
+    assert "tz=Asia%2FTokyo" in page.url
+
+
+def test_other_buckets_begin_at_their_own_horizon(address, visitor):
+    page = visitor(address, "Forecast", horizon="48")
+    expect(page.get_by_text(f"Within 48{NBSP}h")).to_be_visible()
+
+    page.get_by_test_id("stSidebar").get_by_label("Buckets").click()
+    page.get_by_role("option", name="daily").click()
+
+    expect(page.get_by_text(f"Within 7{NBSP}d")).to_be_visible()
+    assert "horizon" not in page.url
+
+
+def test_a_bad_link_is_said_and_the_page_works(address, visitor):
+    page = visitor(address, threshold="abc", range="7d")
+
+    expect(page.get_by_text("Ignored in the link:")).to_be_visible()
+    assert re.search(r"cross 150 ms", sentence(page))
+    assert "threshold" not in page.url
+
+
+def test_a_phone_gets_the_whole_sentence(address, visitor):
+    page = visitor(address, width=390)
+
+    assert re.search(rf"150 ms by {HOUR}", sentence(page))
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_source_is_removed_after_it_was_asked_twice(quiet, visitor):
+    post(quiet, segment("checkout"))
+    assert "live" in status(quiet)["sources"]
+    page = visitor(quiet, "Sources")
+
+    page.get_by_text("Remove", exact=True).click()
+    expect(page.get_by_text("will be gone for good")).to_contain_text("1 span of live")
+    page.get_by_role("button", name="Remove it").click()
+
+    expect(page.get_by_text("live is being removed.")).to_be_visible()
+    expect(page.locator("h1")).to_contain_text("1 source,")
+    assert list(status(quiet)["sources"]) == ["sample"]
+
+
+class Witness(HTTPServer):
+    """Answers nothing, and remembers who asked for what."""
+
+    def __init__(self):
+        asked = self.asked = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+def test_text_from_traces_is_fetched_by_nobody(quiet, visitor):
+    witness = Witness()
+    threading.Thread(target=witness.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    address = f"http://127.0.0.1:{witness.server_address[1]}"
+    forms = [f"![x]({address}/image)", f"<img src={address}/tag>", f"[link]({address}/link) {address}/bare"]
+    for at, text in enumerate(forms):
+        post(quiet, segment(text, {"flag": text, text: text, f"{text} ms": 1.5, "price_usd": 60000}, at))
+    post(quiet, f'{{"name": "{forms[0]}"}}', refused=1)
+
+    for text in forms:
+        opened = visitor(quiet, source="live", service=text, by=text, measure=f"{text} ms", start=text)
+        open_more(opened)
+        for page in PAGES:
+            if page != PAGES[0]:
+                go(opened, page)
+            expect(opened.get_by_label("Split by")).to_have_value(text)
+            opened.wait_for_load_state("networkidle")
+    witness.shutdown()
+    witness.server_close()
+
+    assert witness.asked == []
+
+
+def segment(name, annotations=None, at=1):
+    end = datetime.now(UTC).timestamp() - 30
+    document = {
+        "name": name,
+        "id": f"{at:016x}",
+        "trace_id": f"1-{int(end):08x}-{at:024x}",
+        "start_time": end - 0.2,
+        "end_time": end,
+        "annotations": annotations or {"processing_time_ms": 120.5},
+    }
+    return json.dumps(document)
+
+
+def post(address, document, refused=0):
+    body = json.dumps({"TraceSegmentDocuments": [document]}).encode()
+    with urlopen(Request(f"{address}/TraceSegments", body, {"Content-Type": "application/json"}), timeout=10) as answer:
+        assert len(json.load(answer)["UnprocessedTraceSegments"]) == refused
