@@ -95,7 +95,7 @@ def status(address):
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(browser, tmp_path_factory):
     """The program, with its pipeline asking a loopback stand-in for the price every second."""
     with (
         PriceServer() as prices,
@@ -105,7 +105,7 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def quiet(tmp_path):
+def quiet(browser, tmp_path):
     """The program without its pipeline, for tests that change what is stored."""
     with running(tmp_path, PIPELINE="off") as started:
         yield started
@@ -336,19 +336,17 @@ def test_text_from_traces_is_fetched_by_nobody(quiet, visitor):
     witness = Witness()
     threading.Thread(target=witness.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     address = f"http://127.0.0.1:{witness.server_address[1]}"
-    forms = [f"![x]({address}/image)", f"<img src={address}/tag>", f"[link]({address}/link) {address}/bare"]
-    for at, text in enumerate(forms):
-        post(quiet, segment(text, {"flag": text, text: text, f"{text} ms": 1.5, "price_usd": 60000}, at))
-    post(quiet, f'{{"name": "{forms[0]}"}}', refused=1)
+    text = f"![x]({address}/image) <img src={address}/tag> [link]({address}/link) {address}/bare"
+    post(quiet, segment(text, {"flag": text, text: text, f"{text} ms": 1.5, "price_usd": 60000}))
+    post(quiet, f'{{"name": "{text}"}}', refused=1)
 
-    for text in forms:
-        opened = visitor(quiet, source="live", service=text, by=text, measure=f"{text} ms", start=text)
-        open_more(opened)
-        for page in PAGES:
-            if page != PAGES[0]:
-                go(opened, page)
-            expect(opened.get_by_label("Split by")).to_have_value(text)
-            opened.wait_for_load_state("networkidle")
+    page = visitor(quiet, source="live", service=text, by=text, measure=f"{text} ms", start=text)
+    open_more(page)
+    for name in PAGES[1:] + PAGES[:1]:
+        expect(page.get_by_label("Split by")).to_have_value(text)
+        page.wait_for_load_state("networkidle")
+        go(page, name)
+    page.wait_for_load_state("networkidle")
     witness.shutdown()
     witness.server_close()
 
