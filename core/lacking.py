@@ -10,7 +10,7 @@ from core import activity, ledger, queries, settings, store
 from core.analysis import metrics as statements
 from core.question import Question, Window, bucket_start
 
-__all__ = ["Lack", "is_allowed", "lack", "summary_share"]
+__all__ = ["Lack", "billed", "is_allowed", "lack", "summary_share"]
 
 _KEPT_FRESH = 2 * ledger.SETTLING  # up to now: read again by itself, so that it does not count as lacking
 _LEAST = timedelta(minutes=5)
@@ -48,6 +48,11 @@ def lack(question: Question, now: datetime) -> Lack | None:
     traces = None if found is None else round(found * hours)
     most_usd = None if found is None or scanned is None else ledger.cost_usd((found + scanned) * hours)
     return Lack(start, end, lacks, end - start, traces, most_usd)
+
+
+def billed(now: datetime) -> dict[str, int]:
+    """The traces that were scanned or read on the day of `now` (UTC), by source."""
+    return ledger.billed(store.current(), now.date())
 
 
 def summary_share(question: Question, now: datetime) -> float | None:

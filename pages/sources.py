@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import cards, controls, flow, imports, removal, senders, sentences, series, tables
+from core.view import cards, controls, flow, imports, pulled, removal, senders, sentences, series, tables
 from core.view.heading import heading, say
 from core.view.sentences import Sentence
 from core.view.text import NOTHING
@@ -11,7 +11,7 @@ from core.view.watch import watch
 
 question, now = controls.current()
 with st.sidebar:
-    watch(flow.stamp)
+    watch(lambda: (flow.stamp(), pulled.changes()))
 heading("Sources", "records", question, now)
 status, terms, told = queries.status(), series.terms(), removal.told()
 title = sentences.received(len(status["sources"]), flow.total(status, "refused"), flow.total(status, "dropped"))
@@ -40,6 +40,13 @@ with right:
     st.markdown(
         "\n".join(f"- {line}" for line in flow.pipeline(status["components"].get("pipeline", {}), terms, told=told))
     )
+
+if lines := pulled.regions(terms, told=told):
+    st.subheader("AWS X-Ray", anchor=False)
+    st.markdown("\n".join(f"- {line}" for line in lines))
+    table = pulled.history(told)
+    if not table.frame.empty:
+        st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
 
 st.subheader("Send your own traces", anchor=False)
 sdk, otlp, boto3 = st.tabs(["X-Ray SDK", "OpenTelemetry", "boto3"])

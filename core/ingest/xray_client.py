@@ -24,9 +24,9 @@ _CLEAN_CALLS = 20
 _ATTEMPTS = 4  # of boto3, for what is worth a second try; of ours, for an answer that is cut short
 _USUALLY_INDEXED = 0.01  # share of spans, where no rule says it
 
-# At DEBUG they write headers to the log, the session token among them.
+# At DEBUG they write headers to the log, the session token among them; at INFO where each client has its keys from.
 for _name in ("boto3", "botocore", "urllib3"):
-    logging.getLogger(_name).setLevel(logging.INFO)
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 Answer = dict[str, Any]
 

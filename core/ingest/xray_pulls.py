@@ -130,7 +130,7 @@ class Puller:
         """The state in which it ended, and why."""
         now = _now().replace(microsecond=0)
         start, end = max(pull.start, now - ledger.RETENTION), min(pull.end, now)
-        slices = ledger.cut(self._lacking(pull.source, start, end))
+        slices = ledger.cut(self._lacking(pull.source, start, end))[::-1]  # the newest are of use first
         pulls.update(pull.id, slices_total=len(slices))
         self._attempt(pull.source, self._check, region, pull.source)
 

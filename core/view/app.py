@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import queries
 from core.errors import TracecastError
-from core.view import controls, sentences
+from core.view import controls, pulled, sentences
 from core.view.text import safe
 from core.view.watch import watch
 
@@ -34,7 +34,10 @@ page = st.navigation(
 try:
     controls.sidebar(page.title)
     question, _ = controls.current()
-    if question.source != "sample" and question.end is None:
+    if question.source.startswith("aws:"):
+        with st.sidebar:
+            watch(lambda: pulled.stamp(question))
+    elif question.source != "sample" and question.end is None:
         with st.sidebar:
             watch(lambda: (queries.version(question.source), queries.version("prices")))
     if controls.notices():

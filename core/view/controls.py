@@ -113,8 +113,8 @@ def _still_told(ignored: list[str], faults: list[str], question: Question) -> li
 
 
 def _source(linked: Question, default: str) -> str:
-    stored = [name for name in queries.sources()["source"] if name not in SOURCES]
-    options = _with_chosen("source", [*SOURCES, *stored], linked.source, default)
+    regions = [f"aws:{region}" for region in settings.current().aws_regions]
+    options = _with_chosen("source", [*SOURCES, *regions, *queries.sources()["source"]], linked.source, default)
     return str(
         st.selectbox(
             "Source", options, index=options.index(default), key="source", bind="query-params", on_change=_begin_anew

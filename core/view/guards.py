@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from core import queries
-from core.view import controls, senders, sentences
+from core.view import controls, pulled, senders, sentences
 from core.view.heading import say
 from core.view.sentences import Sentence
 from core.view.series import terms
@@ -19,6 +19,7 @@ SOURCES = Path(__file__).resolve().parent.parent.parent / "pages" / "sources.py"
 def stop_without_spans() -> None:
     """End the page of a source that never had a span, with the ways to change that."""
     question, _ = controls.current()
+    pulled.offer()
     oldest, _ = queries.reach(question.source)
     if oldest is not None:
         return

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import access, activity, settings
-from core.errors import AccessDenied
+from core import activity
 from core.view import senders
+from core.view.permission import asked_token, may_write
 from core.view.tables import Table
 from core.view.text import amount, count, safe
 
@@ -35,16 +35,9 @@ def import_a_file() -> None:
     )
     if file is not None:
         name = name_of(file.name)
-        token: str | None = st.session_state.get("token")
-        if settings.current().api_token and not token:
-            token = st.text_input("Token", type="password", help="TRACECAST_API_TOKEN, asked once a visit")
-        if st.button(f"Import as {safe(f'file:{name}')}", type="primary"):
-            try:
-                access.check_write(access.caller(st.context.headers, token), settings.current())
-            except AccessDenied as denied:
-                st.error(safe(str(denied)))
-                return
-            st.session_state["token"], st.session_state["uploads"] = token, uploads + 1
+        token = asked_token()
+        if st.button(f"Import as {safe(f'file:{name}')}", type="primary") and may_write(token):
+            st.session_state["uploads"] = uploads + 1
             activity.ask_import(name, file)
             st.toast(f"{safe(f'file:{name}')} is being imported.", icon=":material/upload_file:")
             st.rerun()

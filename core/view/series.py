@@ -9,7 +9,7 @@ import streamlit as st
 from core import queries
 from core.queries import Held
 from core.question import Question, Window, unit
-from core.view import controls, sentences, text
+from core.view import controls, pulled, sentences, text
 from core.view.sentences import Crossing, Readiness, Sentence
 from core.view.text import Terms
 from core.view.watch import until
@@ -80,11 +80,10 @@ class Answer:
 
     @property
     def small_print(self) -> str:
-        """What is measured, and whether the interval keeps its word."""
-        held = self.held
-        if held is None:
-            return sentences.small_print(self.terms, self.question.service)
-        return sentences.small_print(self.terms, self.question.service, held.share, held.days, held.n)
+        """What is measured, whether the interval keeps its word, and how much is known by summaries."""
+        held = (self.held.share, self.held.days, self.held.n) if self.held else ()
+        told = sentences.small_print(self.terms, self.question.service, *held)
+        return f"{told} {pulled.known_by(self.question, self.now)}".strip()
 
     def sentence(self) -> Sentence:
         """The answer in words."""
