@@ -77,7 +77,7 @@ def server_work(home: Path) -> None:
     print(f"another interval, anew       {anew:5.0f} ms (ratio {anew / moved:.1f})")
 
 
-def _moved_on_screen(page: Page, value: int) -> float:
+def moved_on_screen(page: Page, value: int) -> float:
     """Milliseconds from the key that sends a new threshold until the chart that holds it is drawn."""
     field = page.get_by_label("Threshold (ms)")
     field.fill(str(value))
@@ -98,8 +98,8 @@ def screen(home: Path) -> None:
         page.locator("canvas, svg.marks").first.wait_for()
         print(f"first page, chart on screen  {(time.perf_counter() - began) * 1000:5.0f} ms")
         for value in (151, 152):
-            _moved_on_screen(page, value)
-        moved = statistics.median(_moved_on_screen(page, 100 + turn) for turn in range(REPEATS))
+            moved_on_screen(page, value)
+        moved = statistics.median(moved_on_screen(page, 100 + turn) for turn in range(REPEATS))
         print(f"a moved threshold, on screen {moved:5.0f} ms (wanted: 300)")
         browser.close()
 
