@@ -274,6 +274,19 @@ def test_the_last_minutes_are_not_settled_and_what_changes_there_is_seen_by_the_
     assert len(records(store)) == 2
 
 
+def test_a_trace_that_was_read_in_full_and_changes_is_read_in_full_again(double, store):
+    now = time.time()
+    double.add(*(shop(n, now - 100 - n, latency_ms=100.0) for n in range(50)))
+    read(double, store, hours=(0.2, 0), now=now)
+    assert (spans(store)["span_id"] == "summary").sum() == 30
+
+    double.add(*(shop(n, now - 100 - n, latency_ms=300.0) for n in range(50)))
+    read(double, store, hours=(0.2, 0), now=now)
+
+    assert {latency for _, _, latency, *_ in records(store).values()} == {300.0}
+    assert len(records(store)) == 50
+
+
 def test_a_trace_that_was_in_progress_is_read_again_by_its_id(double, store):
     partial = shop(1, NOW - 2 * HOUR_S)
     del partial["subsegments"][0]["end_time"]

@@ -15,6 +15,7 @@ from core.errors import MalformedSegment, SourceUnavailable, TracecastError
 from core.ingest.xray_client import BATCH, MOST_CALLS, Flow, Trace, XRay
 from core.ingest.xray_errors import Throttled, TokenRefused
 from core.ingest.xray_sorting import OpenSlice, Sorter, Wanted
+from core.ingest.xray_summaries import SUMMARY
 from core.ledger import SETTLING, Slice, Stretch
 from core.settings import Settings
 from core.spans import Span, parse
@@ -30,7 +31,9 @@ _PAUSE_S = 0.25
 # https://docs.aws.amazon.com/general/latest/gr/xray.html
 _MAX_DOCUMENT_BYTES = 1 << 20
 _IN_PROGRESS = timedelta(hours=6)  # a span that has not ended after so long is not asked for any more
-_MOST_IN_PROGRESS = 500
+_MOST_IN_PROGRESS = 100
+_LONGEST = timedelta(hours=1)  # spans of a trace begin so long after it, at most
+_XRAY_ID = "'1-' || left(trace_id, 8) || '-' || substr(trace_id, 9)"
 
 _log = logging.getLogger(__name__)
 
@@ -180,7 +183,9 @@ class Reading:
         return self.limited
 
     def _read_page(self, asked: _Slice) -> None:
-        asked.asked_at = asked.asked_at or _now()
+        if asked.asked_at is None:
+            asked.asked_at = _now()
+            asked.whole = self._stored_whole(asked)
         try:
             page = self._xray.summaries(asked.start, asked.end, asked.token)
         except (Throttled, TokenRefused) as error:
@@ -245,6 +250,15 @@ class Reading:
                 raise error
         time.sleep(_PAUSE_S)
 
+    def _stored_whole(self, asked: _Slice) -> set[str]:
+        """Ids (in X-Ray's form) of the traces of a slice that an earlier reading stored in full."""
+        found = self._store.query(
+            f"SELECT DISTINCT {_XRAY_ID} AS id FROM spans "  # noqa: S608 (our own columns)
+            "WHERE source = ? AND span_id <> ? AND started_at >= ? AND started_at < ?",
+            [self._source, SUMMARY, asked.start, asked.end + _LONGEST],
+        )
+        return set(found["id"])
+
     def _parsed(self, trace: Trace) -> list[Span]:
         """The spans of a trace; what can't be used of it is counted."""
         now = _now()
@@ -308,8 +322,8 @@ class Reading:
 def unfinished_traces(store: Store, source: str, now: datetime) -> list[str]:
     """Ids (in X-Ray's form) of the stored traces with a span in progress that may have ended since."""
     found = store.query(
-        "SELECT DISTINCT '1-' || left(trace_id, 8) || '-' || substr(trace_id, 9) AS id FROM spans "
-        "WHERE source = ? AND in_progress AND started_at > ? LIMIT ?",
+        f"SELECT {_XRAY_ID} AS id FROM spans WHERE source = ? AND in_progress AND started_at > ? "  # noqa: S608 (as above)
+        "GROUP BY trace_id ORDER BY max(started_at) DESC LIMIT ?",
         [source, now - _IN_PROGRESS, _MOST_IN_PROGRESS],
     )
     ids: list[str] = found["id"].to_list()

@@ -21,6 +21,9 @@ class OpenSlice:
     """How many traces of a slice were found, and how many of them are not settled yet: held, or still to be read."""
 
     found: set[str] = field(default_factory=set)
+    whole: set[str] = field(
+        default_factory=set
+    )  # stored in full: a summary does not bring them up to date
     open: int = 0
     read: int = 0  # in full
 
@@ -70,7 +73,7 @@ class Sorter:
         if trace_id in of.found:
             return
         of.found.add(trace_id)
-        wanted = Wanted(trace_id, of, summary, kind(summary))
+        wanted = Wanted(trace_id, of, summary, None if trace_id in of.whole else kind(summary))
         if wanted.kind is None:
             self._read(wanted)
             return
