@@ -126,6 +126,15 @@ def test_a_short_history_says_that_each_day_adds_a_forecast():
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "words"), [(0.6, "Closest on this series: last value, 0.60."), (0.9, None)], ids=["better", "worse"]
+)
+def test_another_peer_that_was_closer_is_named(error, words):
+    ink = verdict.sentence(terms(), backtest(by_horizon=scores(last_value=error)), chances()).ink
+
+    assert words in ink if words else "Closest" not in ink
+
+
 def test_without_a_day_to_replay_the_sentence_says_what_is_needed():
     said = verdict.sentence(terms(), replace(backtest(), cutoffs=[], total=0, done=0), chances())
 

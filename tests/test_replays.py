@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 import streamlit as st
 
-from core import export, queries, replays, workers
+from core import queries, replays, workers
 from core import store as stores
 from core.analysis.accuracy import by_horizon
 from core.analysis.backtest import MODELS, known_at, outcomes, said
@@ -160,23 +160,19 @@ def test_a_forecast_that_fails_is_told_and_tried_again_for_who_waits(monkeypatch
 
 
 @pytest.mark.usefixtures("forgetful")
-def test_workers_say_the_same_to_the_last_digit_and_models_come_one_by_one():
+def test_workers_say_the_same_to_the_last_digit():
     here = replays.replays(plan()).rows()
     replays._kept.clear()
     workers.start(nothing)
     try:
         running = replays.replays(plan())
-        seen = [running.complete]
-        while running.done < running.total:
-            if running.complete != seen[-1]:
-                seen.append(running.complete)
-            time.sleep(0.01)
+        at_first = running.complete
+        running.wait()
         there = running.rows()
     finally:
         workers.stop()
 
-    assert seen[0] == []
-    assert "original" not in seen[-1] or len(seen[-1]) == 4
+    assert at_first == []
     pd.testing.assert_frame_equal(there, here, check_exact=True)
 
 
@@ -228,6 +224,16 @@ def test_accuracy_is_told_by_model_and_by_how_far_ahead(filled):
     assert list(table.columns[:3]) == ["source", "measure", "unit"]
     pd.testing.assert_frame_equal(table.iloc[:, 3:], expected)
     assert table.loc[table["horizon"] == "all", "n"].to_list() == [96] * 4
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_csv_waits_until_all_is_replayed(store, address):
+    fill(store, hours=90)
+    answer = requests.get(f"{address}/api/v1/accuracy.csv?source=live&end={END.isoformat()}Z", timeout=120)
+
+    assert answer.status_code == 200
+    assert answer.text.splitlines()[0] == "source,measure,unit,model,horizon,n,mase,wis,coverage_80,coverage_95"
+    assert len(answer.text.splitlines()) == 17
 
 
 def test_a_history_of_two_days_has_no_accuracy_but_its_columns(store):
@@ -344,10 +350,3 @@ def test_anomalies_and_the_record_share_their_forecasts(filled, monkeypatch):
     monkeypatch.setattr(workers, "submit", None)
 
     assert queries.held(LIVE, NOW) is not None
-
-
-def test_the_table_is_csv(filled):
-    text = b"".join(export.csv([queries.accuracy(LIVE, NOW)])).decode()
-
-    assert text.splitlines()[0] == "source,measure,unit,model,horizon,n,mase,wis,coverage_80,coverage_95"
-    assert text.splitlines()[1].startswith("live,latency_ms,ms,tracecast,1 to 6,24,")

@@ -143,6 +143,7 @@ def _kept(terms: Terms, backtest: Backtest, chances: Reliability) -> list[str]:
         held_95, held_80 = (f"**{round(100 * score[f'coverage_{level}'])}{NBSP}%**" for level in (95, 80))
         outcomes = f"{count(score['n'])} {_buckets(terms)}"
         said.append(f"The 95{NBSP}% interval held {held_95} of {outcomes}, the 80{NBSP}% interval {held_80}.")
+        said += _closer_still(terms, backtest)
     if chances.warnings:
         cases = f"**{chances.came_true} of {count(chances.warnings)}** cases"
         said.append(f"A warning of a crossing came true in {cases}.")
@@ -151,6 +152,15 @@ def _kept(terms: Terms, backtest: Backtest, chances: Reliability) -> list[str]:
     elif chances.said:
         said.append("No crossing came, and none was warned of.")
     return said
+
+
+def _closer_still(terms: Terms, backtest: Backtest) -> list[str]:
+    """A peer that beat us, where the title does not name it."""
+    errors = backtest.by_horizon[backtest.by_horizon["horizon"] == "all"].set_index("model")["mase"].dropna()
+    best = str(errors.idxmin()) if len(errors) else _OURS
+    if best in (_OURS, _NAIVE):
+        return []
+    return [f"Closest on this series: {_names(terms)[best].lower()}, {errors[best]:.2f}."]
 
 
 def _failed(backtest: Backtest) -> list[str]:
