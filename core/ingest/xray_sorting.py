@@ -21,9 +21,7 @@ class OpenSlice:
     """How many traces of a slice were found, and how many of them are not settled yet: held, or still to be read."""
 
     found: set[str] = field(default_factory=set)
-    whole: set[str] = field(
-        default_factory=set
-    )  # stored in full: a summary does not bring them up to date
+    whole: set[str] = field(default_factory=set)  # stored in full: a summary does not bring them up to date
     open: int = 0
     read: int = 0  # in full
 
