@@ -751,6 +751,26 @@ def test_spans_that_are_no_objects_are_rejected():
     ]
 
 
+@pytest.mark.parametrize("text", [b"GET /cart", b"low"], ids=["a name", "an attribute"])
+def test_in_protobuf_a_text_that_is_no_utf_8_rejects_its_span_alone(text):
+    body = in_protobuf(request(span(attributes=attributes({"flag": "low"})), span(name="GET /", spanId="1" * 16)))
+
+    bad, good = read(body.replace(text, text[:-1] + b"\xff"), PROTOBUF)
+
+    assert bad.reason == "not_a_span"
+    assert good.name == "GET /"
+
+
+def test_an_oddity_is_noted_each_time_that_its_attribute_comes():
+    noted: list[str] = []
+    body = in_protobuf(
+        request(span(attributes=attributes({"odd": math.nan})), span(attributes=attributes({"odd": math.nan})))
+    )
+    read(body, PROTOBUF, noted)
+
+    assert noted == ["number_not_finite", "number_not_finite"]
+
+
 def test_what_a_rejected_span_has_of_oddities_is_not_counted():
     noted: list[str] = []
     read(request(span(spanId="", attributes=attributes({"list": [1], "nan": math.nan}))), noted=noted)

@@ -4,15 +4,17 @@ What has no column becomes the span's `detail`, under the names of OTLP's protob
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
 from core.errors import MalformedSegment
+from core.ingest.otlp_http import http_columns
 from core.lenient_json import Note
-from core.segment_fields import Fields, number, shown, take_annotations
+from core.segment_fields import Fields, shown, take_annotations
 from core.spans import Span, derived
 
 __all__ = ["Group", "Sent", "Shared", "present", "shared", "translate"]
@@ -54,6 +56,7 @@ class Shared(NamedTuple):
 
 
 _EPOCH = datetime(1970, 1, 1)
+_MICROSECOND = timedelta(microseconds=1)
 _KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 _SERVER, _CLIENT, _PRODUCER, _CONSUMER = 2, 3, 4, 5
 _OK, _ERROR = 1, 2
@@ -71,12 +74,6 @@ _CONVENTIONS = frozenset((
 _LISTED = "aws.xray.annotations"  # the attribute that lists which attributes are annotations
 
 _TOLD = ("type", "message", "stacktrace")  # of an exception, as attributes `exception.…`
-_METHOD = ("http.request.method", "http.method")
-_STATUS = ("http.response.status_code", "http.status_code")
-_URL = ("url.full", "http.url")
-_SCHEME = ("url.scheme", "http.scheme")
-_HOST = ("server.address", "http.host", "net.host.name", "net.peer.name")
-_PORT = ("server.port", "net.host.port", "net.peer.port")
 
 
 def present(**fields: Any) -> Fields:
@@ -113,7 +110,7 @@ def translate(sent: Sent, of: Shared, source: str, latest: int, note: Note) -> S
     if sent.status or sent.message:
         detail["status"] = present(code=_CODES.get(sent.status, sent.status), message=sent.message)
     exceptions = _take_exceptions(sent.events, detail) if sent.events else False
-    http_method, http_url, http_status, taken = _http(sent.attributes)
+    http_method, http_url, http_status, taken = http_columns(sent.attributes)
     numbers, texts, booleans = _annotations(sent.attributes, taken, detail, note)
     if sent.links:
         detail["links"] = sent.links
@@ -174,7 +171,7 @@ def _times(sent: Sent, latest: int, detail: Fields, note: Note) -> tuple[datetim
     microseconds = (start + 500) // 1000
     if start != microseconds * 1000:
         detail["start_time_unix_nano"] = start
-    started_at = _EPOCH + timedelta(microseconds=microseconds)
+    started_at = _EPOCH + _MICROSECOND * microseconds
     if not end:
         return started_at, None, True
     if end < start:
@@ -201,58 +198,6 @@ def _exception(event: Fields) -> Fields:
     return told | present(attributes=attributes) | rest
 
 
-def _http(attributes: Fields) -> tuple[str | None, str | None, int | None, list[str]]:
-    """`http_method`, `http_url`, `http_status`, by the newer convention or the older, and the attributes they hold."""
-    taken: list[str] = []
-    method = _take(attributes, _METHOD, _text, taken)
-    url = _take(attributes, _URL, _text, taken)
-    if url is None:
-        url = _composed_url(attributes)
-    status = _take(attributes, _STATUS, _status, taken)
-    if status is None:  # one sent as a text is kept, too
-        status = _take(attributes, _STATUS, _status_in, [])
-    return method, url, status, taken
-
-
-def _take(attributes: Fields, names: tuple[str, ...], read: Callable[[object], T | None], taken: list[str]) -> T | None:
-    for name in names:
-        if name in attributes and (value := read(attributes[name])) is not None:
-            taken.append(name)
-            return value
-    return None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _status(value: object) -> int | None:
-    return value if type(value) is int and abs(value) < 2**31 else None
-
-
-def _status_in(value: object) -> int | None:
-    read = number(value) if isinstance(value, str) else None
-    return _status(int(read)) if read is not None and read == int(read) else None
-
-
-def _composed_url(attributes: Fields) -> str | None:
-    """The URL that a server's span has in pieces; its path alone where scheme or host are not known."""
-    target = attributes.get("url.path", attributes.get("http.target"))
-    if not isinstance(target, str):
-        return None
-    if query := attributes.get("url.query"):
-        target += f"?{query}"
-    scheme, host, port = (
-        next((attributes[name] for name in names if name in attributes), None) for names in (_SCHEME, _HOST, _PORT)
-    )
-    if not scheme or not host:
-        return target
-    usual = {"http": 80, "https": 443}.get(str(scheme))
-    if port and port != usual and ":" not in str(host):
-        host = f"{host}:{port}"
-    return f"{scheme}://{host}{target}"
-
-
 def _annotations(
     attributes: Fields, taken: list[str], detail: Fields, note: Note
 ) -> tuple[dict[str, float], dict[str, str], dict[str, bool]]:
@@ -266,13 +211,13 @@ def _annotations(
     sent_as: dict[str, str] = {}
     rest: Fields = {}
     for name, value in attributes.items():
-        dot = name.find(".")
-        if not name or ((name not in listed) if type(listed) is list else (dot >= 0 and name[:dot] in _CONVENTIONS)):
+        chosen, key = _read_as(name)
+        if not (name in listed if type(listed) is list else chosen):
             if name not in taken:
                 rest[name] = value
-        elif dot < 0:
+        elif key == name:
             annotations[name] = value
-        elif (key := name.replace(".", "_")) in sent_as or key in attributes:
+        elif key in sent_as or key in attributes:
             note("annotation_twice")
             rest[name] = value
         else:
@@ -291,6 +236,13 @@ def _annotations(
     if sent_as:
         detail["annotation_names"] = sent_as
     return numbers, texts, booleans
+
+
+@lru_cache(maxsize=1024)  # an application has some dozens of names, and sends each of them with every span
+def _read_as(name: str) -> tuple[bool, str]:
+    """Whether an attribute is an annotation where none are listed, and the annotation's name."""
+    namespace, dot, _ = name.partition(".")
+    return bool(name) and not (dot and namespace in _CONVENTIONS), name.replace(".", "_")
 
 
 def _namespace(sent: Sent) -> str | None:

@@ -6,12 +6,18 @@ Messages are walked field by field: `MessageToDict` takes more than four times a
 import math
 from base64 import b64encode
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1 import resource_pb2
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from core.errors import MalformedSegment
@@ -21,13 +27,31 @@ from core.segment_fields import Fields
 
 __all__ = ["groups", "plain"]
 
+M = TypeVar("M", bound=Message)
 
-def groups(body: bytes, note: Note) -> list[Group[Span]]:
-    """The request's spans by resource and scope. Raises `MalformedSegment` (`not_otlp`)."""
-    try:
-        request = ExportTraceServiceRequest.FromString(body)
-    except DecodeError:
-        request = ExportTraceServiceRequest()
+
+def _with_encoded_spans() -> Any:
+    """The message `TracesData`, on the wire the same as a request to export, with bytes in the place of each span."""
+    file = FileDescriptorProto.FromString(trace_pb2.DESCRIPTOR.serialized_pb)
+    (scope_spans,) = (message for message in file.message_type if message.name == "ScopeSpans")
+    (spans,) = (field for field in scope_spans.field if field.name == "spans")
+    spans.type = FieldDescriptorProto.TYPE_BYTES
+    spans.ClearField("type_name")
+    pool = DescriptorPool()
+    for needed in (common_pb2.DESCRIPTOR, resource_pb2.DESCRIPTOR):
+        pool.AddSerializedFile(needed.serialized_pb)
+    pool.AddSerializedFile(file.SerializeToString())
+    return GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.TracesData"))
+
+
+_WithEncodedSpans = _with_encoded_spans()
+
+
+def groups(body: bytes, note: Note) -> list[Group[Span | bytes]]:
+    """The request's spans by resource and scope, encoded where one of them is damaged. Raises `MalformedSegment`
+    (`not_otlp`).
+    """
+    request = _decoded(ExportTraceServiceRequest, body) or _decoded(_WithEncodedSpans, body) or _WithEncodedSpans()
     if body and not request.resource_spans:  # what is no protobuf at all may still read as fields nobody knows
         raise MalformedSegment("not_otlp", "The body is no ExportTraceServiceRequest in protobuf.")
     return [
@@ -37,9 +61,12 @@ def groups(body: bytes, note: Note) -> list[Group[Span]]:
     ]
 
 
-def plain(span: Span, note: Note) -> Sent:
-    """One span, unchecked."""
-    status = span.status
+def plain(sent: Span | bytes, note: Note) -> Sent:
+    """One span; its ids and times are unchecked. Raises `MalformedSegment` (`not_a_span`)."""
+    span = _decoded(Span, sent) if isinstance(sent, bytes) else sent
+    if span is None:
+        raise MalformedSegment("not_a_span", "A span can't be decoded: it is damaged, or a text in it is no UTF-8.")
+    status, events, links = span.status, span.events, span.links
     return Sent(
         span.trace_id.hex(),
         span.span_id.hex(),
@@ -51,8 +78,8 @@ def plain(span: Span, note: Note) -> Sent:
         _attributes(span.attributes, note),
         status.code,
         status.message,
-        [_event(event, note) for event in span.events],
-        [_link(link, note) for link in span.links],
+        [_event(event, note) for event in events] if events else [],
+        [_link(link, note) for link in links] if links else [],
         present(
             trace_state=span.trace_state,
             flags=span.flags,
@@ -61,6 +88,13 @@ def plain(span: Span, note: Note) -> Sent:
             dropped_links_count=span.dropped_links_count,
         ),
     )
+
+
+def _decoded(message: type[M], encoded: bytes) -> M | None:
+    try:
+        return message.FromString(encoded)
+    except DecodeError:
+        return None
 
 
 def _event(event: Span.Event, note: Note) -> Fields:
