@@ -3,7 +3,19 @@
 import subprocess
 import sys
 
-BENCHMARKS = ["forecast", "accuracy", "anomalies", "groups", "store", "collector", "http", "otlp", "files", "xray", "app"]
+BENCHMARKS = [
+    "forecast",
+    "accuracy",
+    "anomalies",
+    "groups",
+    "store",
+    "collector",
+    "http",
+    "otlp",
+    "files",
+    "xray",
+    "app",
+]
 
 for name in BENCHMARKS:
     print(f"\n## {name}\n", flush=True)
