@@ -7,12 +7,14 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from botocore.exceptions import ClientError
 
 from core import activity, ledger
 from core.errors import SourceUnavailable
 from core.ingest import xray
 from core.ingest.xray import Progress, Reading
 from core.ingest.xray_client import Flow, XRay
+from core.ingest.xray_errors import explained
 from core.settings import Settings
 from tests.conftest import SECRETS
 from tests.xray_double import DENIED, EXPIRED, UNKNOWN_KEY, XRayDouble, error, shop
@@ -472,6 +474,16 @@ def test_a_failure_that_stays_is_one_sentence_without_credentials(double, store,
     assert said.startswith(sentence)
     assert "\n" not in said
     assert not any(secret in said + caplog.text for secret in [*SECRETS.values(), "arn:", "123456789012"])
+
+
+def test_a_role_that_may_not_be_taken_on_is_told_apart():
+    refusal = ClientError(
+        {"Error": {"Code": "AccessDenied", "Message": "User: arn:aws:iam::1:user/alice"}}, "AssumeRole"
+    )
+
+    told = explained(refusal, OF, REGION, Settings(), paging=False)
+
+    assert str(told) == "AWS denied AssumeRole: allow the IAM action sts:AssumeRole."
 
 
 def test_a_token_that_is_refused_for_ever_ends_the_reading(double, store):

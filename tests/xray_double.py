@@ -248,6 +248,11 @@ class XRayDouble:
         share = {"DesiredSamplingPercentage": 5.0, "ActualSamplingPercentage": self.indexed_percentage or 1.0}
         return {"IndexingRules": [{"Name": "Default", "Rule": {"Probabilistic": share}}]}
 
+    def prepare(self) -> None:
+        """Make all summaries now, so that no answer waits for them."""
+        for trace_id in self._traces:
+            self._summary(trace_id)
+
     def _whole(self, trace_id: str) -> Fields:
         segments, size = [], 0
         documents = [(one["id"], orjson.dumps(one).decode()) for one in self._traces[trace_id]]
@@ -466,6 +471,7 @@ def main() -> None:
                 made["subsegments"][0]["fault"] = True
             double.add(made)
         double.splits_batches = False
+        double.prepare()
         print(double.url, flush=True)  # noqa: T201 (for whoever started it)
         for line in sys.stdin:
             if line == "calls\n":

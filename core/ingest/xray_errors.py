@@ -64,6 +64,10 @@ def _answered(
     if code in _THROTTLED or status == 429:
         return Throttled(f"X-Ray in {region} takes fewer calls than Tracecast needs, even one at a time: start again.")
     if code in _DENIED:
+        if error.operation_name != operation:  # on the way to the credentials
+            return SourceUnavailable(
+                f"AWS denied {error.operation_name}: allow the IAM action sts:{error.operation_name}."
+            )
         return Denied(f"AWS denied {operation}: allow the IAM action xray:{operation} in {region}.")
     if code in _EXPIRED:
         return SourceUnavailable("The AWS session has expired: renew the credentials, then start again.")

@@ -5,7 +5,6 @@ failed. So some traces of each kind (a service and the keys annotated in it) are
 annotations sit; the summaries of that kind are then read accordingly, or not at all.
 """
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -55,9 +54,12 @@ def kind(summary: Summary) -> Kind | None:
     if summary.get("IsPartial") or len(annotations) >= _MOST_ANNOTATIONS:
         return None
     for values in annotations.values():
-        if len(values) != 1 or not _is_whole(values[0]["AnnotationValue"]):
+        if len(values) != 1:
             return None
-        services.update([service.get("Name", "") for service in values[0].get("ServiceIds", ())])
+        if len(values[0]["AnnotationValue"].get("StringValue", "")) >= _MOST_CHARACTERS:
+            return None
+        for service in values[0].get("ServiceIds", ()):
+            services.add(service.get("Name", ""))
     if not services:
         services.add((summary.get("EntryPoint") or {}).get("Name", ""))
     if len(services) != 1 or "" in services:
@@ -138,16 +140,10 @@ def unverified(of: Kind) -> Placement:
     return Placement(False, "subsegment", None) if "processing_time_ms" in of.keys else Placement(True, "segment", None)
 
 
-def _is_whole(value: Summary) -> bool:
-    return len(value.get("StringValue", "")) < _MOST_CHARACTERS and math.isfinite(value.get("NumberValue", 0.0))
-
-
 def _annotations(summary: Summary) -> dict[str, Any]:
     """The value of each key, in the type that it was sent in; an empty value has none."""
-    found = {}
-    for key, [value] in (summary.get("Annotations") or {}).items():
-        found[key] = next(iter(value["AnnotationValue"].values()), None)
-    return found
+    found: dict[str, list[Summary]] = summary.get("Annotations") or {}
+    return {key: next(iter(values[0]["AnnotationValue"].values()), None) for key, values in found.items()}
 
 
 def _duration_ms(summary: Summary) -> float | None:
