@@ -99,8 +99,8 @@ def fitted_prophet(moments: Moments, y: Floats, **settings: Any) -> Any:
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"prophet\.")
     from prophet import Prophet  # takes two seconds, which the start of the process does not wait for
 
-    model = Prophet(**settings)
-    # Prophet turns arrays into lists for Stan's interface, which takes both, and lists number by number: a quarter of a fit.
+    model: Any = Prophet(**settings)
+    # Stan's interface takes arrays too; the lists that Prophet makes of them cost a quarter of a fit.
     model.stan_backend.prepare_data = lambda init, data: (init, data)
     with TemporaryDirectory() as folder:  # Stan's own would stay until the process ends
         return model.fit(pd.DataFrame({"ds": moments, "y": y}), seed=1, output_dir=folder)
