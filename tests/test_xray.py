@@ -2,6 +2,7 @@
 costs, and what is said when it fails.
 """
 
+import itertools
 import logging
 import time
 from datetime import UTC, datetime
@@ -30,14 +31,18 @@ def naive(time_s):
     return datetime.fromtimestamp(int(time_s), UTC).replace(tzinfo=None)
 
 
-def read(double, store, *, hours=(48, 1), now=NOW, again=(), most_per_day=10**6, stopping=lambda: False, **settings):
-    """One reading from and to so many hours before `now`; how far it came."""
+def read(
+    double, store, *, hours=(10, 1), parts=3, now=NOW, again=(), most_per_day=10**6, stopping=lambda: False, **settings
+):
+    """One reading from and to so many hours before `now`, in so many slices; how far it came."""
+    first, last = (naive(now - hour * HOUR_S) for hour in hours)
+    lines = [first + (last - first) * n / parts for n in range(parts + 1)]
     told: list[Progress] = []
     reading = Reading(
         REGION,
         Settings(xray_endpoint=double.url, **settings),
         store,
-        ledger.cut([(naive(now - hours[0] * HOUR_S), naive(now - hours[1] * HOUR_S))]),
+        [stretch for stretch in itertools.pairwise(lines) if stretch[0] < stretch[1]],
         most_per_day=most_per_day,
         stopping=stopping,
         tell=told.append,
@@ -58,7 +63,7 @@ def spans(store):
     return store.query("SELECT span_id, trace_id, kind FROM spans ORDER BY trace_id, span_id")
 
 
-def shops(count, *, hours=(47, 2), **fields):
+def shops(count, *, hours=(9, 2), **fields):
     """So many requests, evenly spread from and to so many hours ago."""
     first, last = (NOW - hour * HOUR_S for hour in hours)
     return [shop(n, first + (last - first) * n / count, latency_ms=90.5 + n % 50, **fields) for n in range(count)]
@@ -249,10 +254,10 @@ def test_the_filter_is_passed_on_and_its_slices_are_remembered_as_such(double, s
 def test_a_finished_slice_is_in_the_ledger_with_what_it_had(double, store):
     double.add(*shops(300))
 
-    read(double, store, hours=(48, 1))
+    read(double, store)
 
     done = ledger.finished(store, SOURCE, "")
-    start, end = naive(NOW - 48 * HOUR_S), naive(NOW - HOUR_S)
+    start, end = naive(NOW - 10 * HOUR_S), naive(NOW - HOUR_S)
     assert ledger.lacking([one[2:4] for one in done], start, end) == []
     assert sum(one.traces for one in done) == 300
     assert sum(one.read for one in done) == 20
@@ -323,10 +328,10 @@ def test_a_reading_that_is_stopped_keeps_what_it_has_and_does_not_ask_twice(doub
         asked.append(1)
         return double.calls.total() > 12
 
-    first = read(double, store, stopping=stopping)
+    first = read(double, store, parts=24, stopping=stopping)
     done = ledger.finished(store, SOURCE, "")
     assert 0 < len(done) < first.slices_total
-    lacking = ledger.lacking([one[2:4] for one in done], naive(NOW - 48 * HOUR_S), naive(NOW - HOUR_S))
+    lacking = ledger.lacking([one[2:4] for one in done], naive(NOW - 10 * HOUR_S), naive(NOW - HOUR_S))
     before = len(double.asked)
 
     Reading(
@@ -344,7 +349,7 @@ def test_a_reading_that_is_stopped_keeps_what_it_has_and_does_not_ask_twice(doub
 
 
 def test_no_more_is_asked_when_the_limit_of_the_day_is_reached(double, store):
-    double.add(*shops(3000))
+    double.add(*shops(1500))
 
     progress = read(double, store, most_per_day=500)
 
@@ -358,7 +363,7 @@ def test_no_more_is_asked_when_the_limit_of_the_day_is_reached(double, store):
 def test_up_to_eight_calls_are_in_flight(double, store):
     with XRayDouble(latency_s=0.02) as slow:
         slow.add(*shops(800))
-        read(slow, store)
+        read(slow, store, parts=24)
 
         assert 6 <= slow.most_in_flight <= 8
 
@@ -383,12 +388,12 @@ def test_the_flow_halves_when_throttled_and_grows_with_clean_answers():
 
 
 def test_throttling_in_bursts_costs_time_and_no_trace(double, store):
-    double.add(*shops(800))
-    double.throttle_every, double.burst = 15, 4
+    double.add(*shops(400))
+    double.throttle_every, double.burst = 12, 4
 
-    read(double, store)
+    read(double, store, parts=12)
 
-    assert len(records(store)) == 800
+    assert len(records(store)) == 400
 
 
 # What goes wrong on the way
@@ -398,13 +403,13 @@ def test_throttling_in_bursts_costs_time_and_no_trace(double, store):
     "fault", ["reset", "cut", "cut character", "token", error("InternalFailure"), error("ServiceUnavailable")]
 )
 def test_a_page_that_fails_is_asked_for_again_and_nothing_is_lost(double, store, fault):
-    double.add(*shops(700, hours=(7, 6.5)))
+    double.add(*shops(450, hours=(7, 6.5)))
     double.fail("GetTraceSummaries", *["", fault, "", fault, fault])
     double.fail("BatchGetTraces", *["", fault, fault])
 
     read(double, store, hours=(8, 6))
 
-    assert len(records(store)) == 700
+    assert len(records(store)) == 450
 
 
 def test_ids_that_come_back_unprocessed_are_asked_for_again(double, store):
@@ -504,7 +509,7 @@ def test_what_came_before_a_failure_is_kept(double, store):
     double.fail("GetTraceSummaries", *[""] * 20, *[DENIED] * 500)
 
     with pytest.raises(SourceUnavailable):
-        read(double, store)
+        read(double, store, parts=24)
 
     assert len(ledger.finished(store, SOURCE, "")) > 0
     assert len(records(store)) > 0
