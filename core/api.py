@@ -22,7 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import access, activity, body, export, lacking, ledger, pulls, queries, settings, store
-from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreFull, TracecastError
+from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreError, TracecastError
 from core.ingest import files, otlp, segments
 from core.question import Question, parse
 from core.spans import canonical_trace_id
@@ -196,7 +196,8 @@ def answered(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Req
             return _refusal(request.scope, 404, str(error))
         except BodyRefused as error:
             return _refusal(request.scope, error.status, str(error))
-        except StoreFull as error:
+        except StoreError as error:  # 503, so that senders keep what they have and come again
+            _log.error("%s %s: %s", request.method, request.url.path, error)
             return _refusal(request.scope, 503, str(error))
         except Exception as error:  # the edge of the process: whatever it is, it is logged and told in one sentence
             _log.exception("%s %s", request.method, request.url.path)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-__all__ = ["ROOT", "free_port", "running", "status", "until"]
+__all__ = ["PATIENCE_S", "running", "status"]
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_S = 90  # a start or a page takes seconds; the machine may have other things to do
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def running(home: Path, ready: Callable[[str], bool] | None = None, **settings: 
 
     `settings` are `TRACECAST_*` without the prefix; none is taken from the environment.
     """
-    port, udp_port = free_port(), free_port()
+    port, udp_port = _free_port(), _free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECAST_", "AWS_"))}
     environment |= {
         "TRACECAST_HOME": str(home),
@@ -37,16 +38,16 @@ def running(home: Path, ready: Callable[[str], bool] | None = None, **settings: 
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: ready(address) if ready else "sample" in status(address)["sources"], process, home / "log")
+        _until(lambda: ready(address) if ready else "sample" in status(address)["sources"], process, home / "log")
         yield address
     finally:
         process.terminate()
         process.wait(20)
 
 
-def until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for `true` to hold, at most a minute; `RuntimeError` with what the program said when it does not."""
-    end = time.monotonic() + 60
+def _until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for `true` to hold; `RuntimeError` with what the program said when it does not."""
+    end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end and process.poll() is None:
         try:
             if true():
@@ -57,7 +58,7 @@ def until(true: Callable[[], bool], process: subprocess.Popen[bytes], log: Path)
     raise RuntimeError(f"The program did not start: {log.read_text()[-2000:]}")
 
 
-def free_port() -> int:
+def _free_port() -> int:
     """A port that nobody has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -125,6 +125,17 @@ def test_a_gzipped_body_is_taken_and_a_bomb_is_not(address):
     assert requests.post(post, body, headers={"Content-Encoding": "br"}, timeout=5).status_code == 400
 
 
+def test_while_the_store_takes_nothing_a_sender_is_told_when_to_come_again(address, store):
+    store.close()
+
+    answer = requests.post(
+        f"{address}/TraceSegments", json={"TraceSegmentDocuments": [json.dumps(segment(1))]}, timeout=5
+    )
+
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert answer.json()["error"] == "The store is closed."
+
+
 def test_a_trace_is_told_by_its_id_in_either_form(address):
     document = segment(7, metadata={"default": {"deep": [1, {"x": None}]}})
     put(address, document)

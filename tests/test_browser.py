@@ -6,15 +6,9 @@ import json
 import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
 import threading
-import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from urllib.parse import urlencode, urljoin
 from urllib.request import Request, urlopen
 
@@ -23,14 +17,13 @@ from playwright.sync_api import expect, sync_playwright
 
 from core.view.text import NBSP, amount, spread
 from tests.price_server import PriceServer
+from tests.running import PATIENCE_S, running, status
 
-ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PAGES = ("Overview", "Forecast", "Anomalies", "Price", "Sources")
 HOUR = r"(?:today|tomorrow) \d\d:00"
 
 pytestmark = pytest.mark.browser
-PATIENCE_S = 90  # a page takes a second; the machine that tests it may have other things to do
 expect.set_options(timeout=1000 * PATIENCE_S)
 
 
@@ -45,53 +38,6 @@ def browser():
         launched = playwright.chromium.launch(executable_path=CHROMIUM)
         yield launched
         launched.close()
-
-
-@contextmanager
-def running(home, **settings):
-    """The program, started as its user would, with a store of its own; its address."""
-    port, udp_port = free_port(), free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECAST_", "AWS_"))}
-    environment |= {
-        "TRACECAST_HOME": str(home),
-        "TRACECAST_UDP_ADDRESS": f"127.0.0.1:{udp_port}",
-        "STREAMLIT_SERVER_PORT": str(port),
-        **{f"TRACECAST_{name}": value for name, value in settings.items()},
-    }
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
-    with (home / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        until(lambda: "sample" in status(address)["sources"], process, home / "log")
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def until(true, process, log):
-    """Wait for `true` to hold; say what the program said when it does not."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if true():
-                return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    pytest.fail(f"The program did not start: {log.read_text()[-2000:]}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def status(address):
-    with urlopen(f"{address}/api/v1/status", timeout=5) as answer:
-        return json.load(answer)
 
 
 @pytest.fixture(scope="module")
