@@ -12,7 +12,7 @@ run: $(VENV)/run.stamp  ## start Tracecast and print its address
 	$(BIN)/streamlit run streamlit_app.py
 
 test: $(VENV)/dev.stamp  ## all tests; those in a browser need Chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/dev.stamp  ## lint and types; writes nothing
 	$(BIN)/ruff check
