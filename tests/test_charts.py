@@ -116,8 +116,18 @@ def of_meaning(spec, mark, meaning):
 
 def words(spec):
     """All that a chart writes, without its tick labels and the halo behind words."""
-    texts = [layer["encoding"]["text"]["value"] for layer in of_mark(spec, "text") if "stroke" not in layer["mark"]]
-    return [value["expr"] if isinstance(value, dict) else value for value in texts]
+    said = []
+    for layer in of_mark(spec, "text"):
+        text = layer["encoding"]["text"]
+        if "stroke" in layer["mark"]:
+            continue
+        if "field" in text:
+            said += [row[text["field"]] for row in data(spec, layer)]
+        elif isinstance(text["value"], dict):
+            said += [row[name] for row in data(spec, layer) for name in ("short", "long")]
+        else:
+            said.append(text["value"])
+    return said
 
 
 def cells(spec):
@@ -250,7 +260,21 @@ def test_any_numbers_give_an_axis_with_a_few_ticks(numbers, zero, unit):
 
 
 def test_the_axis_leaves_room_for_the_thresholds_label():
-    assert axis.values([100.0], "ms", "x", threshold=150.0).high == pytest.approx(180.0)
+    assert axis.values([100.0], "ms", "x", threshold=150.0).high == 200.0
+
+
+def test_a_threshold_moved_a_little_changes_rows_and_not_the_specification():
+    def drawn(threshold, crossing):
+        chart = charts.main(terms(threshold=threshold), DAYS, forecast(), crossing, value="latency_avg")
+        return chart.pop("datasets"), chart
+
+    rows, chart = drawn(150.0, CROSSING)
+    moved_rows, moved_chart = drawn(157.0, Crossing(0.1))
+
+    assert moved_chart == chart
+    assert moved_rows["threshold"].to_dict("records") == [{"y": 157.0, "text": f"threshold 157{NBSP}ms"}]
+    assert len(rows["crossing"]) == 1
+    assert moved_rows["crossing"].empty
 
 
 def test_a_threshold_far_above_does_not_stretch_the_axis():
@@ -346,8 +370,9 @@ def test_the_crossing_is_a_band_with_its_middle_and_its_hours():
     spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     (band,), (rule,) = of_meaning(spec, "rect", "attention"), of_meaning(spec, "rule", "attention")
-    assert data(spec, band) == [{"t": "2026-11-25T10:00:00+00:00", "end": "2026-11-25T18:00:00+00:00"}]
-    assert data(spec, rule)[0]["t"] == "2026-11-25T15:00:00+00:00"
+    ((row,), middle) = data(spec, band), rule["encoding"]["x"]["field"]
+    assert (row["t"], row["end"]) == ("2026-11-25T10:00:00+00:00", "2026-11-25T18:00:00+00:00")
+    assert row[middle] == "2026-11-25T15:00:00+00:00"
     assert any("first crossing 10:00 to 18:00" in word for word in words(spec))
 
 
@@ -371,14 +396,14 @@ def test_the_hours_of_a_crossing_name_days_where_it_spans_some(zone, crossing, e
 def test_where_nothing_crosses_nothing_is_marked():
     spec = read(charts.main(terms(), DAYS, forecast(), Crossing(0.01), value="latency_avg"))
 
-    assert of_meaning(spec, "rect", "attention") == []
+    assert [data(spec, band) for band in of_meaning(spec, "rect", "attention")] == [[]]
 
 
 def test_the_threshold_is_a_dashed_line_with_its_label():
     spec = read(charts.main(terms(threshold=149.5), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     (rule,) = of_meaning(spec, "rule", "threshold")
-    assert rule["encoding"]["y"]["datum"] == 149.5
+    assert data(spec, rule)[0]["y"] == 149.5
     assert rule["mark"]["strokeDash"] == [6, 4]
     assert f"threshold 149.5{NBSP}ms" in words(spec)
 
@@ -407,7 +432,7 @@ def test_the_pointer_is_told_in_words():
         "So far": f"80.0{NBSP}ms",
         "Forecast": f"100{NBSP}ms",
         f"95{NBSP}% interval": f"90 to 160{NBSP}ms",
-        f"Chance above 150{NBSP}ms": f"under 1{NBSP}%",
+        "Chance above the threshold": f"under 1{NBSP}%",
     }
     assert len(said) == 72
 

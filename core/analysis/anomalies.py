@@ -103,10 +103,18 @@ def _runs(
 
     A run goes on where the next one starts no later than `apart` (by default the width of a bucket) after the last.
     """
-    flagged = buckets.assign(excess=excess)[excess > 0].sort_values("bucket", ignore_index=True)
-    run = (flagged["bucket"].diff() > (apart or width)).cumsum()
-    runs = flagged.groupby(run)
-    worst = flagged.loc[runs["excess"].idxmax()].reset_index(drop=True)
-    reach = runs["bucket"].agg(["min", "max"]).reset_index(drop=True)
-    told = worst.assign(kind=kind, start=reach["min"], end=reach["max"] + width).reindex(columns=COLUMNS)
-    return told.astype({"kind": "str"} | dict.fromkeys(COLUMNS[3:], "float64"))
+    starts, over = buckets["bucket"].to_numpy("M8[us]"), excess.to_numpy("float64")
+    flagged = np.flatnonzero(over > 0)
+    flagged = flagged[np.argsort(starts[flagged], kind="stable")]
+    breaks = np.flatnonzero(np.diff(starts[flagged]) > np.timedelta64(apart or width)) + 1
+    runs = np.split(flagged, breaks) if len(flagged) else []
+    worst = [run[np.argmax(over[run])] for run in runs]
+    told = {
+        "kind": pd.array([kind] * len(runs), "str"),
+        "start": starts[[run[0] for run in runs]],
+        "end": starts[[run[-1] for run in runs]] + np.timedelta64(width),
+    }
+    unknown = np.full(len(buckets), np.nan)
+    for column in COLUMNS[3:]:
+        told[column] = (buckets[column].to_numpy("float64") if column in buckets else unknown)[worst]
+    return pd.DataFrame(told)

@@ -196,13 +196,16 @@ def values(
     room = 0.04 * (largest - least or abs(largest) or 1)
     low = min(0.0, least * 1.04) if zero else least - room
     high = max(largest * 1.04, low) if zero else largest + room
-    if threshold is not None and (threshold <= 3 * largest or largest <= 0):
-        high = max(high, threshold * 1.2)
+    stretched = threshold is not None and high < threshold * 1.2 and (threshold <= 3 * largest or largest <= 0)
+    if threshold is not None and stretched:
+        high = threshold * 1.2
     if high <= low:
         high = low + 1
     step = _step((high - low) / 5, whole=unit == "requests")
     top = math.ceil(high / step) * step
-    if top - low <= 1.06 * (high - low):
+    if stretched:
+        high = math.ceil(2 * high / step) * step / 2  # a threshold moved a little leaves the axis as it is
+    elif top - low <= 1.06 * (high - low):
         high = top  # ends on a line of the grid
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     labels = {index: _tick(index * step, high, unit) for index in range(first, last + 1)}

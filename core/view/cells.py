@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from core.view.axis import aware
-from core.view.text import NBSP, Terms, amount, chance, clock, date, exactly, spread, zone_name
+from core.view.text import NBSP, Terms, amount, chance, clock, date, spread, zone_name
 from core.view.vega import Layer, fixed, meaning
 from core.view.vega import time as at
 
 __all__ = ["Row", "cells", "forecast_rows", "history_rows", "moment"]
+
+ABOVE = "Chance above the threshold"  # without its value: a chart whose threshold moves keeps its specification
 
 
 class Row(NamedTuple):
@@ -48,7 +50,6 @@ def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: pd.DataFrame | Non
         running = dict(zip(_naive(tail["t"]), tail["y"].to_list(), strict=True))
     numbers = (forecast[name].astype(float).to_list() for name in ("yhat", "yhat_lower", "yhat_upper", "p_above"))
     interval = f"{terms.interval}{NBSP}% interval"
-    above = f"Chance above {exactly(terms.threshold, terms.unit)}"
     rows = []
     for time, middle, low, high, p_above in zip(_naive(forecast["ds"]), *numbers, strict=True):
         says = {"Time": moment(time, terms)}
@@ -59,7 +60,7 @@ def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: pd.DataFrame | Non
         if not math.isnan(low):
             says[interval] = spread(low, high, terms.unit)
         if not math.isnan(p_above):
-            says[above] = chance(p_above)
+            says[ABOVE] = chance(p_above)
         rows.append(Row(time, says))
     alone = [Row(time, {"Time": moment(time, terms), "So far": amount(y, terms.unit)}) for time, y in running.items()]
     return alone + rows

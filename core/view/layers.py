@@ -3,7 +3,6 @@
 `past`: `t` (aware UTC), `y`, `complete`; one row a bucket, null where nothing came, the running bucket last.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -82,22 +81,23 @@ def words(name: str, rows: pd.DataFrame | None, form: Spec, place: Spec) -> list
 
 
 def first_crossing(terms: Terms, crossing: Crossing, *, labelled: bool = True) -> list[Layer]:
-    """The window of the first crossing, its middle case, and its hours above the plot."""
-    if crossing.earliest is None or crossing.latest is None or crossing.median is None:
-        return []
-    end = crossing.latest if crossing.latest > crossing.earliest else crossing.latest + terms.width
+    """The window of the first crossing, its middle case, and its hours above the plot; no rows where there is none."""
+    first, last, middle = crossing.earliest, crossing.latest, crossing.median
+    rows = pd.DataFrame({"t": aware([]), "end": aware([]), "median": aware([]), "long": [], "short": []})
+    if first is not None and last is not None and middle is not None:
+        end = last if last > first else last + terms.width
+        long, short = crossing_hours(terms, crossing)
+        rows = spans([first], [end]).assign(median=aware([middle]), long=long, short=short)
     color = meaning("attention")
-    middle = {"type": "rule", "strokeWidth": 1.5}
     layers = [
-        band("crossing", spans([crossing.earliest], [end]), 0.13, "attention"),
-        Layer("crossing_middle", spans([crossing.median], [end]), middle, {"x": time(), "color": color}),
+        band("crossing", rows, 0.13, "attention"),
+        Layer("crossing_middle", rows, {"type": "rule", "strokeWidth": 1.5}, {"x": time("median"), "color": color}),
     ]
     if not labelled:
         return layers
-    long, short = (json.dumps(hours) for hours in crossing_hours(terms, crossing))
-    text = expr(f"containerSize()[0] < {NARROW} ? {short} : {long}")
-    place = {"x": time(), "y": fixed(-6), "text": text, "color": color}
-    return [*layers, Layer("crossing_hours", spans([end], [end]), text_form("right", fontWeight=600), place)]
+    text = expr(f"containerSize()[0] < {NARROW} ? datum.short : datum.long")
+    place = {"x": time("end"), "y": fixed(-6), "text": text, "color": color}
+    return [*layers, Layer("crossing_hours", rows, text_form("right", fontWeight=600), place)]
 
 
 def crossing_hours(terms: Terms, crossing: Crossing) -> tuple[str, str]:
@@ -158,16 +158,16 @@ def running_bucket(past: pd.DataFrame) -> list[Layer]:
 def threshold_line(terms: Terms, axis: Values, *, labelled: bool = True) -> list[Layer]:
     """The line with its label on it; beyond the axis only the label, at the top edge, with an arrow."""
     beyond = terms.threshold > axis.high
-    height: Spec = fixed(18) if beyond else {"datum": terms.threshold}
+    text = f"threshold {exactly(terms.threshold, terms.unit)}" + (" ↑" if beyond else "")
+    rows, height = pd.DataFrame({"y": [terms.threshold], "text": [text]}), fixed(18) if beyond else number()
     color = meaning("threshold")
     layers = []
     if not beyond:
         rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [6, 4]}
-        layers.append(Layer("threshold", None, rule, {"y": height, "color": color}))
+        layers.append(Layer("threshold", rows, rule, {"y": height, "color": color}))
     if labelled:
-        text = f"threshold {exactly(terms.threshold, terms.unit)}" + (" ↑" if beyond else "")
-        place = {"x": fixed(4), "y": height, "text": fixed(text), "color": color}
-        layers += words("threshold_label", None, text_form("left", dy=-3, fontWeight=600), place)
+        place = {"x": fixed(4), "y": height, "text": {"field": "text", "type": "nominal"}, "color": color}
+        layers += words("threshold_label", rows, text_form("left", dy=-3, fontWeight=600), place)
     return layers
 
 
