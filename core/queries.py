@@ -7,7 +7,7 @@ once per request, by the caller.
 
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -81,7 +81,7 @@ DEFAULT_THRESHOLD = {"ms": 150.0, "share": 0.05}
 # The routes bring the caches up before Streamlit's runtime is there; in memory they are either way.
 logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
-_READ_ALOUD = {Question: repr}  # ten times quicker for a key than to walk its fields
+_READ_ALOUD: dict[str | type[Any], Callable[[Any], Any]] = {Question: repr}  # ten times quicker for a key than to walk its fields
 _Key = tuple[str, str, str, datetime]  # digest of a history, granularity, stat, end: what a model depends on
 
 

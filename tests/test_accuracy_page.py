@@ -213,15 +213,15 @@ def assert_vega_lite(chart):
 
 def test_a_replay_shows_what_was_said_over_what_came_from_two_horizons_before():
     chart = replayed.replay(terms(), backtest(), MIDNIGHT - 5 * DAY)
-    rows = chart["datasets"]
+    rows = {name: table.to_pylist() for name, table in chart["datasets"].items()}
 
     assert_vega_lite(chart)
-    assert rows["forecast"]["t"].iloc[[0, -1]].to_list() == [
+    assert [rows["forecast"][end]["t"] for end in (0, -1)] == [
         pd.Timestamp(MIDNIGHT - 5 * DAY - HOUR, tz="UTC"),
         pd.Timestamp(MIDNIGHT - 4 * DAY - HOUR, tz="UTC"),
     ]
-    assert rows["interval"][["yhat_lower", "yhat_upper"]].iloc[-1].to_list() == [90, 110]
-    assert rows["history"]["t"].iloc[[0, -1]].to_list() == [
+    assert (rows["interval"][-1]["yhat_lower"], rows["interval"][-1]["yhat_upper"]) == (90, 110)
+    assert [rows["history"][end]["t"] for end in (0, -1)] == [
         pd.Timestamp(MIDNIGHT - 7 * DAY, tz="UTC"),
         pd.Timestamp(MIDNIGHT - 4 * DAY - HOUR, tz="UTC"),
     ]
@@ -233,7 +233,7 @@ def test_the_pointer_is_told_what_came_beside_what_was_said():
     said = next(
         one for one in chart["layer"] if one["name"].startswith("cells") and len(one["encoding"]["tooltip"]) > 2
     )
-    first = [plain(word) for word in chart["datasets"][said["name"]].iloc[0, 2:]]
+    first = [plain(word) for word in list(chart["datasets"][said["name"]].to_pylist()[0].values())[2:]]
 
     assert [plain(one["title"]) for one in said["encoding"]["tooltip"]] == [
         "Time",
@@ -254,9 +254,10 @@ def test_the_diagram_of_chances_has_a_dot_for_each_bin_and_the_line_on_which_the
     chart = replayed.chances(chances())
 
     assert_vega_lite(chart)
-    assert chart["datasets"]["dots"][["t", "y", "n"]].to_numpy().tolist() == [[0.05, 0.04, 20], [0.7, 0.72, 8]]
-    assert chart["datasets"]["right"][["t", "y"]].to_numpy().tolist() == [[0, 0], [1, 1]]
-    assert [plain(word) for word in chart["datasets"]["dots"]["came"]] == ["4.0 % of 20 times", "72.0 % of 8 times"]
+    dots, right = (chart["datasets"][name].to_pylist() for name in ("dots", "right"))
+    assert [(dot["t"], dot["y"], dot["n"]) for dot in dots] == [(0.05, 0.04, 20), (0.7, 0.72, 8)]
+    assert right == [{"t": 0.0, "y": 0.0}, {"t": 1.0, "y": 1.0}]
+    assert [plain(dot["came"]) for dot in dots] == ["4.0 % of 20 times", "72.0 % of 8 times"]
     assert "70.0 % said, 72.0 % came" in plain(replayed.alt_chances(chances()))
 
 

@@ -79,8 +79,8 @@ def test_the_curve_steps_over_the_lines_that_were_tried():
 
     assert spec["height"] == 240
     assert named(spec)["warnings"]["mark"]["interpolate"] == "step-after"
-    assert rows(spec, "warnings")["warnings"].to_list() == [20, 12, 4, 0]
-    assert rows(spec, "real")["real"].to_list() == [6, 4, 2, 0]
+    assert rows(spec, "warnings")["warnings"].to_pylist() == [20, 12, 4, 0]
+    assert rows(spec, "real")["real"].to_pylist() == [6, 4, 2, 0]
     assert named(spec)["frame"]["encoding"]["x"]["scale"]["domain"] == [110, 190]
     assert named(spec)["title"]["encoding"]["text"]["value"] == "In 14 days, by threshold (ms)"
 
@@ -107,9 +107,9 @@ def test_the_threshold_that_is_suggested_is_marked_once():
 
 
 def test_the_pointer_is_told_each_lines_counts():
-    cell = rows(costs.chart(terms(), cost()), "cells").iloc[1]
+    cell = rows(costs.chart(terms(), cost()), "cells").to_pylist()[1]
 
-    assert cell.to_list() == [130.0, 165.0, f"130{NBSP}ms", "12", "4", "1"]
+    assert list(cell.values()) == [130.0, 165.0, f"130{NBSP}ms", "12", "4", "1"]
 
 
 @pytest.mark.parametrize("asked", [{}, {"stat": "error_rate"}, {"stat": "volume"}, {"stat": "count"}])

@@ -14,13 +14,13 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
+from numpy.typing import ArrayLike
 
 from core.question import Window
 from core.view.text import NBSP, clock, date, local
-from core.view.vega import MEANINGS, Layer, Spec, expr, fixed
+from core.view.vega import MEANINGS, Layer, Spec, expr, fixed, rows
 
-__all__ = ["GREY", "LEFT", "NARROW", "Values", "aware", "frame", "plane", "ticks", "values"]
+__all__ = ["GREY", "LEFT", "NARROW", "Values", "frame", "plane", "ticks", "values"]
 
 GREY = {"expr": "scale('color','marker')"}
 LEFT = 44  # px for the labels of values, the same in all charts, so that stacked ones line up
@@ -72,11 +72,6 @@ class Values(NamedTuple):
 
 
 # Time
-
-
-def aware(moments: Sequence[datetime] | pd.Series) -> pd.DatetimeIndex:
-    """Naive UTC as aware UTC: Vega takes naive times to be of the browser's zone."""
-    return pd.DatetimeIndex(np.asarray(moments, dtype="datetime64[us]")).tz_localize("UTC")
 
 
 def ticks(window: Window, zone: ZoneInfo) -> list[tuple[datetime, str]]:
@@ -249,7 +244,7 @@ def frame(window: Window, zone: ZoneInfo, axis: Values, *, labels: bool = True) 
     """First layers of every chart: one owns both axes, their domains and the colours; then room, and the title."""
     times = {"type": "utc", "domain": [_instant(window.start), _instant(window.end)], "nice": False}
     x = {"field": "t", "type": "temporal", "scale": times, "axis": _time_axis(window, zone, labels=labels)}
-    return _first_layers(aware(window), x, axis)
+    return _first_layers(np.array(window, "M8[us]"), x, axis)
 
 
 def plane(across: Values, up: Values) -> list[Layer]:
@@ -262,11 +257,11 @@ def plane(across: Values, up: Values) -> list[Layer]:
     }
     numbers = {"domain": [across.low, across.high], "nice": False, "zero": False}
     x = {"field": "t", "type": "quantitative", "scale": numbers, "axis": axis}
-    return _first_layers([across.low, across.high], x, up)
+    return _first_layers(np.array([across.low, across.high]), x, up)
 
 
-def _first_layers(ends: pd.DatetimeIndex | list[float], x: Spec, axis: Values) -> list[Layer]:
-    corners = pd.DataFrame({"t": ends, "y": [axis.low, axis.high], "m": ["history"] * 2})
+def _first_layers(ends: ArrayLike, x: Spec, axis: Values) -> list[Layer]:
+    corners = rows(t=ends, y=[axis.low, axis.high], m=["history"] * 2)
     numbers = {"domain": [axis.low, axis.high], "nice": False, "zero": False}
     nothing = {"type": "point", "opacity": 0, "size": 0}
     y = {"field": "y", "type": "quantitative", "scale": numbers, "axis": _value_axis(axis)}

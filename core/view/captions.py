@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from core.question import Window
 from core.view.charts import past_of, shown, whole
@@ -67,7 +69,7 @@ def main_parts(
     past = past_of(history, value, shown(terms, history, forecast))
     there = {
         "observed": True,
-        "running": past.loc[~past["complete"], "y"].notna().any(),
+        "running": not np.isnan(past.y[~past.complete]).all(),
         "forecast": forecast["yhat"].notna().any(),
         "interval": forecast["yhat_lower"].notna().any(),
         "threshold": True,
@@ -85,7 +87,7 @@ def alt_main(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, crossi
     window = shown(terms, history, forecast)
     parts = [
         _of(terms.name, window, terms),
-        _range("Observed", past_of(history, value, window)["y"], terms.unit),
+        _range("Observed", past_of(history, value, window).y, terms.unit),
         _ahead(terms, forecast),
         _threshold(terms, crossing),
     ]
@@ -95,7 +97,7 @@ def alt_main(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, crossi
 def alt_strip(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, *, value: str) -> str:
     """The whole range and what of it the chart above shows."""
     window = whole(terms, history, forecast)
-    seen = _range("Observed", past_of(history, value, window)["y"], terms.unit)
+    seen = _range("Observed", past_of(history, value, window).y, terms.unit)
     return f"{_of(f'{terms.name} over the whole range', window, terms)} {seen} Shaded: what the chart above shows."
 
 
@@ -126,7 +128,7 @@ def alt_anomalies(
     ahead = int((found["kind"] == "predicted").sum())
     parts = [
         _of(terms.name, window, terms),
-        _range("Observed", past_of(history, value, window)["y"], terms.unit),
+        _range("Observed", past_of(history, value, window).y, terms.unit),
         _ahead(terms, forecast),
         f"Threshold {exactly(terms.threshold, terms.unit)}.",
         f"{ahead} predicted, {len(found) - ahead} observed anomalies.",
@@ -145,7 +147,7 @@ def alt_price(terms: Terms, prices: pd.DataFrame, window: Window) -> str:
 
 def alt_latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, value: str) -> str:
     """What was observed in the window of the price above."""
-    seen = _range("Observed", past_of(history, value, window)["y"], terms.unit)
+    seen = _range("Observed", past_of(history, value, window).y, terms.unit)
     return f"{_of(terms.name, window, terms)} {seen} Threshold {exactly(terms.threshold, terms.unit)}."
 
 
@@ -164,8 +166,9 @@ def _of(name: str, window: Window, terms: Terms) -> str:
     return f"{name}, {days}, {zone_name(terms.shown_zone, window.end)}."
 
 
-def _range(what: str, numbers: pd.Series, unit: str) -> str:
-    known = numbers.dropna()
+def _range(what: str, numbers: ArrayLike, unit: str) -> str:
+    known = np.asarray(numbers, float)
+    known = known[~np.isnan(known)]
     return f"{what} {spread(known.min(), known.max(), unit)}." if len(known) else f"{what} nothing."
 
 

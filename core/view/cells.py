@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 
-from core.view.axis import aware
+from core.view.layers import Past
 from core.view.text import NBSP, Terms, amount, chance, clock, date, spread, zone_name
-from core.view.vega import Layer, fixed, meaning
+from core.view.vega import Layer, fixed, meaning, moments
+from core.view.vega import rows as rows_of
 from core.view.vega import time as at
 
 __all__ = ["Row", "cells", "forecast_rows", "history_rows", "moment"]
@@ -25,11 +27,11 @@ class Row(NamedTuple):
     says: dict[str, str]
 
 
-def history_rows(terms: Terms, past: pd.DataFrame, found: pd.DataFrame | None = None) -> list[Row]:
-    """Cells of complete buckets; `past`: `t` (aware UTC), `y`, `complete`. Buckets in `found` say what was expected."""
-    complete = past[past["complete"]]
+def history_rows(terms: Terms, past: Past, found: pd.DataFrame | None = None) -> list[Row]:
+    """Cells of complete buckets; those in `found` (of `queries.anomalies`) say what was expected."""
+    done = past.where(past.complete)
     rows = []
-    for time, y in zip(_naive(complete["t"]), complete["y"].to_list(), strict=True):
+    for time, y in zip(done.t.tolist(), done.y.tolist(), strict=True):
         observed = "no traces" if math.isnan(y) else amount(y, terms.unit)
         rows.append(Row(time, {"Time": moment(time, terms), "Observed": observed}))
     if found is None:
@@ -42,16 +44,16 @@ def history_rows(terms: Terms, past: pd.DataFrame, found: pd.DataFrame | None = 
     return rows
 
 
-def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: pd.DataFrame | None = None) -> list[Row]:
+def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: Past | None = None) -> list[Row]:
     """Cells of the buckets ahead; the first is the one that still runs, and says what came so far."""
     running = {}
     if past is not None:
-        tail = past[~past["complete"]].dropna(subset=["y"])
-        running = dict(zip(_naive(tail["t"]), tail["y"].to_list(), strict=True))
+        tail = past.where(~past.complete & ~np.isnan(past.y))
+        running = dict(zip(tail.t.tolist(), tail.y.tolist(), strict=True))
     numbers = (forecast[name].astype(float).to_list() for name in ("yhat", "yhat_lower", "yhat_upper", "p_above"))
     interval = f"{terms.interval}{NBSP}% interval"
     rows = []
-    for time, middle, low, high, p_above in zip(_naive(forecast["ds"]), *numbers, strict=True):
+    for time, middle, low, high, p_above in zip(moments(forecast["ds"]).tolist(), *numbers, strict=True):
         says = {"Time": moment(time, terms)}
         if time in running:
             says["So far"] = amount(running.pop(time), terms.unit)
@@ -64,12 +66,6 @@ def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: pd.DataFrame | Non
         rows.append(Row(time, says))
     alone = [Row(time, {"Time": moment(time, terms), "So far": amount(y, terms.unit)}) for time, y in running.items()]
     return alone + rows
-
-
-def _naive(times: pd.Series) -> list[datetime]:
-    """As plain datetimes, naive UTC: some hundred of them are worded faster than pandas' own."""
-    plain: list[datetime] = pd.DatetimeIndex(times).tz_localize(None).to_pydatetime().tolist()
-    return plain
 
 
 def moment(time: datetime, terms: Terms, *, granularity: str | None = None) -> str:
@@ -91,12 +87,12 @@ def cells(rows: Sequence[Row], width: timedelta, *, shift: timedelta = timedelta
 
 
 def _layer(name: str, labels: tuple[str, ...], rows: list[Row], width: timedelta, shift: timedelta) -> Layer:
-    times = aware([row.time for row in rows]) + shift
+    times, half = moments([row.time for row in rows]) + np.timedelta64(shift), np.timedelta64(width / 2)
     texts = {f"says_{index}": [row.says[label] for row in rows] for index, label in enumerate(labels)}
     pointed = f"{name}_pointed"
     return Layer(
         name,
-        pd.DataFrame({"t": times - width / 2, "end": times + width / 2, **texts}),
+        rows_of(t=times - half, end=times + half, **texts),
         {"type": "rect", "clip": True},
         {
             "x": at(),

@@ -8,16 +8,19 @@ Show a chart with `st.vega_lite_chart(chart, key=…, alt=…)`, stacked ones in
 """
 
 import math
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from core.question import Window, bucket_end, bucket_start
-from core.view.axis import GREY, LEFT, Values, aware, frame, values
+from core.view.axis import GREY, LEFT, Values, frame, values
 from core.view.cells import Row, cells, forecast_rows, history_rows, moment
 from core.view.layers import (
     HERE,
+    Past,
     band,
     first_crossing,
     heading,
@@ -33,7 +36,7 @@ from core.view.layers import (
 )
 from core.view.sentences import Crossing
 from core.view.text import NBSP, NOTHING, Terms, amount
-from core.view.vega import Layer, Spec, drawn, expr, fixed, meaning, number, time
+from core.view.vega import Layer, Spec, drawn, expr, fixed, meaning, moments, number, rows, time
 
 __all__ = [
     "Small",
@@ -79,16 +82,12 @@ def whole(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Window
     return Window(min(start, history["bucket"].iloc[0].to_pydatetime()) if len(history) else start, end)
 
 
-def past_of(history: pd.DataFrame, value: str, window: Window) -> pd.DataFrame:
-    """The buckets inside `window` as the layers take them: `t` (aware), `y`, `complete`."""
-    inside = history[(history["bucket"] >= window.start) & (history["bucket"] < window.end)]
-    return pd.DataFrame(
-        {
-            "t": aware(inside["bucket"]),
-            "y": inside[value].to_numpy(float, na_value=math.nan),
-            "complete": inside["complete"].to_numpy(bool),
-        }
-    )
+def past_of(history: pd.DataFrame, value: str, window: Window) -> Past:
+    """The buckets inside `window` as the layers take them."""
+    starts = moments(history["bucket"])
+    inside = (starts >= np.datetime64(window.start)) & (starts < np.datetime64(window.end))
+    came = history[value].to_numpy(float, na_value=math.nan)
+    return Past(starts, came, history["complete"].to_numpy(bool)).where(inside)
 
 
 # Charts
@@ -107,7 +106,7 @@ def main(
     """History, interval, forecast, threshold and where it is crossed. `unusual`: of `queries.anomalies`, ringed."""
     window = shown(terms, history, forecast)
     past = past_of(history, value, window)
-    axis = _values(terms, past, forecast)
+    axis = _values(terms, past.y, forecast)
     return drawn(
         [
             *frame(window, terms.shown_zone, axis),
@@ -133,7 +132,7 @@ def strip(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, *, value:
     if window == part:
         return None
     past = past_of(history, value, window)
-    axis = values(past["y"].to_list(), terms.unit, "", threshold=terms.threshold)._replace(labels={}, title="")
+    axis = values(past.y.tolist(), terms.unit, "", threshold=terms.threshold)._replace(labels={}, title="")
     place = {"x": fixed(-LEFT), "y": expr("height / 2"), "text": fixed(name)}
     return drawn(
         [
@@ -152,10 +151,9 @@ def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Spec
     bucket = "hour" if terms.granularity == "hourly" else "day"
     title = f"Chance that the {bucket} is above the threshold"
     axis = Values(0, 1, 0.5, {0: f"0{NBSP}%", 1: f"50{NBSP}%", 2: f"100{NBSP}%"}, title)
-    times = aware(forecast["ds"])
-    ahead = pd.DataFrame(
-        {"t": times, "end": times + terms.width, "p_above": forecast["p_above"].to_numpy(float)}
-    ).dropna()
+    known = forecast.dropna(subset=["p_above"])
+    times = moments(known["ds"])
+    ahead = rows(t=times, end=times + np.timedelta64(terms.width), p_above=known["p_above"].to_numpy(float))
     bar = {"type": "rect", "opacity": 0.75, "x2Offset": -1, "clip": True}
     place = {"x": time(), "x2": {"field": "end"}, "y": number("p_above"), "y2": {"datum": 0}}
     return drawn(
@@ -189,10 +187,10 @@ def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, hei
     return drawn(
         [
             *frame(window, terms.zone, axis),
-            Layer("through", through, line, ink),
-            Layer("records", good, dot, {**ink, "tooltip": tips}),
+            Layer("through", rows(**through), line, ink),
+            Layer("records", rows(**good), dot, {**ink, "tooltip": tips}),
             *threshold_line(terms, axis),
-            Layer("failed", failed, triangle, red),
+            Layer("failed", rows(**failed), triangle, red),
             *named_failed(failed, window),
         ],
         height,
@@ -205,7 +203,7 @@ def anomalies(
     """The whole range and the horizon; each of `found` (of `queries.anomalies`) is a band, its worst bucket ringed."""
     window = whole(terms, history, forecast)
     past = past_of(history, value, window)
-    axis = _values(terms, past, forecast)
+    axis = _values(terms, past.y, forecast)
     return drawn(
         [
             *frame(window, terms.shown_zone, axis),
@@ -237,7 +235,8 @@ def small_multiples(
         return []
     window = Window(min(part.start for part in windows), max(part.end for part in windows))
     pasts = {group: past_of(history, value, window) for group, history in histories.items()}
-    axis = _values(terms, pd.concat(pasts.values()), pd.concat(ahead.values()))._replace(title="")
+    came = [y for past in pasts.values() for y in past.y]
+    axis = _values(terms, came, pd.concat(ahead.values()))._replace(title="")
     small = []
     for group, past in pasts.items():
         crossing = crossings.get(group, Crossing())
@@ -261,30 +260,30 @@ def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Win
     `prices`: `time, price_usd`, ordered; the line is broken where two are more than two hours apart. `flagged`:
     `timestamp, price_usd, flag`; other flags are left out.
     """
-    line = pd.DataFrame({"t": aware(prices["time"]), "y": prices["price_usd"].to_numpy(float)})
+    line = pd.DataFrame({"t": prices["time"], "y": prices["price_usd"].to_numpy(float)})
     bin_ = max((window.end - window.start) / 2000, timedelta(minutes=1))  # more than a line can show
     line = line.groupby((line["t"] - line["t"].min()) // bin_).tail(1)
     late = line.loc[line["t"].diff() > timedelta(hours=2), "t"]
     breaks = pd.DataFrame({"t": late - timedelta(milliseconds=1), "y": math.nan})
     broken = pd.concat([line, breaks]).sort_values("t")
     axis = values(line["y"].to_list(), "USD", "Price", zero=False)
-    rows = [
+    said = [
         Row(time, {"Time": moment(time, terms, granularity="hourly"), "Price": amount(y, "USD")})
-        for time, y in zip(line["t"].dt.tz_localize(None), line["y"], strict=True)
+        for time, y in zip(line["t"], line["y"], strict=True)
     ]
     place = {**HERE, "color": meaning("price")}
     shapes = []
     for flag, shape in _FLAGS.items():
         some = flagged[flagged["flag"] == flag]
-        marks = pd.DataFrame({"t": aware(some["timestamp"]), "y": some["price_usd"].astype(float).to_list()})
+        marks = rows(t=some["timestamp"], y=some["price_usd"].astype(float))
         form = {"type": "point", "shape": shape, "filled": True, "opacity": 1, "size": 60}
         shapes.append(Layer(f"flag_{flag}", marks, form, place))
     return drawn(
         [
             *frame(window, terms.zone, axis),
-            Layer("price", broken, {"type": "line", "strokeWidth": 2, "strokeJoin": "round"}, place),
+            Layer("price", rows(**broken), {"type": "line", "strokeWidth": 2, "strokeJoin": "round"}, place),
             *shapes,
-            *cells(rows, max(bin_, _usual_step(line["t"]))),
+            *cells(said, max(bin_, _usual_step(line["t"]))),
         ],
         270,
     )
@@ -293,7 +292,7 @@ def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Win
 def latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, value: str) -> Spec:
     """The history on the time axis of `price` above it, 190 px."""
     past = past_of(history, value, window)
-    axis = values(past["y"].to_list(), terms.unit, terms.name, threshold=terms.threshold)
+    axis = values(past.y.tolist(), terms.unit, terms.name, threshold=terms.threshold)
     return drawn(
         [
             *frame(window, terms.zone, axis),
@@ -307,17 +306,17 @@ def latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, 
     )
 
 
-def _values(terms: Terms, past: pd.DataFrame, forecast: pd.DataFrame) -> Values:
+def _values(terms: Terms, came: Iterable[float], forecast: pd.DataFrame) -> Values:
     ahead = forecast["yhat_upper"].fillna(forecast["yhat"]).astype(float)
-    return values([*past["y"], *ahead], terms.unit, terms.name, threshold=terms.threshold)
+    return values([*came, *ahead], terms.unit, terms.name, threshold=terms.threshold)
 
 
 def _points(terms: Terms, records: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Records with a value, by time: `t` (aware), `y`, `failed`, and what the pointer says."""
+    """Records with a value, by time: `t`, `y`, `failed`, and what the pointer says."""
     known = records.dropna(subset=[value]).sort_values("timestamp", kind="stable").reset_index(drop=True)
     return pd.DataFrame(
         {
-            "t": aware(known["timestamp"]),
+            "t": known["timestamp"],
             "y": known[value].astype(float),
             "failed": known["failed"].astype(bool),
             "time": [moment(time, terms, granularity="seconds") for time in known["timestamp"]],

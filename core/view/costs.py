@@ -8,7 +8,7 @@ from core.queries import Cost
 from core.view.axis import Values, plane, values
 from core.view.layers import text_form, words
 from core.view.text import NBSP, Terms, chance, count, exactly, spread
-from core.view.vega import Layer, Spec, drawn, expr, fixed, meaning, number
+from core.view.vega import Layer, Spec, drawn, expr, fixed, meaning, number, rows
 
 __all__ = ["alt", "chart", "legend", "said"]
 
@@ -33,11 +33,11 @@ def chart(terms: Terms, cost: Cost) -> Spec:
     return drawn(
         [
             *plane(across, up),
-            Layer("real", tried[["t", "real"]], area, {**real, "y2": {"datum": 0}, "color": ink}),
-            Layer("real_line", tried[["t", "real"]], {**line, "strokeWidth": 1.5}, {**real, "color": ink}),
+            Layer("real", rows(**tried[["t", "real"]]), area, {**real, "y2": {"datum": 0}, "color": ink}),
+            Layer("real_line", rows(**tried[["t", "real"]]), {**line, "strokeWidth": 1.5}, {**real, "color": ink}),
             Layer(
                 "warnings",
-                tried[["t", "warnings"]],
+                rows(**tried[["t", "warnings"]]),
                 {**line, "strokeWidth": 2},
                 {"x": _HERE, "y": number("warnings"), "color": magenta},
             ),
@@ -130,7 +130,7 @@ def _suggested(terms: Terms, cost: Cost) -> list[Layer]:
 
 def _cells(tried: pd.DataFrame, terms: Terms) -> Layer:
     """What the pointer is told: one invisible cell a line, from it to the next."""
-    rows = pd.DataFrame(
+    said = pd.DataFrame(
         {
             "t": tried["t"],
             "end": tried["t"].shift(-1),
@@ -146,7 +146,7 @@ def _cells(tried: pd.DataFrame, terms: Terms) -> Layer:
     }
     return Layer(
         "cells",
-        rows,
+        rows(**said),
         {"type": "rect", "clip": True},
         {
             "x": _HERE,

@@ -1,22 +1,26 @@
 """The layers that charts are made of, each in the colour of its meaning; the frame alone owns axes.
 
-`past`: `t` (aware UTC), `y`, `complete`; one row a bucket, null where nothing came, the running bucket last.
+Times are naive UTC.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from core.question import Window
-from core.view.axis import LEFT, NARROW, Values, aware
+from core.view.axis import LEFT, NARROW, Values
 from core.view.sentences import Crossing
 from core.view.text import Terms, between, chance, clock, exactly
-from core.view.vega import Layer, Spec, expr, fixed, meaning, number, time
+from core.view.vega import Layer, Spec, expr, fixed, meaning, moments, number, rows, time
 
 __all__ = [
     "HERE",
+    "Past",
     "band",
     "crossing_hours",
     "first_crossing",
@@ -37,23 +41,39 @@ __all__ = [
 HERE = {"x": time(), "y": number()}
 
 
+class Past(NamedTuple):
+    """What came, a bucket each, the running one last: when it starts, its value (NaN: nothing came), if it is over."""
+
+    t: NDArray[np.datetime64]
+    y: NDArray[np.float64]
+    complete: NDArray[np.bool_]
+
+    def where(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "Past":
+        """The chosen buckets of it."""
+        return Past(self.t[chosen], self.y[chosen], self.complete[chosen])
+
+    @property
+    def rows(self) -> pa.Table:
+        """`t` and `y`."""
+        return rows(t=self.t, y=self.y)
+
+
 # Data
 
 
-def spans(starts: Sequence[datetime] | pd.Series, ends: Sequence[datetime] | pd.Series) -> pd.DataFrame:
-    """Rows for marks from `t` to `end` (aware)."""
-    return pd.DataFrame({"t": aware(starts), "end": aware(ends)})
+def spans(starts: Sequence[datetime] | pd.Series, ends: Sequence[datetime] | pd.Series) -> pa.Table:
+    """Rows for marks from `t` to `end`."""
+    return rows(t=moments(starts), end=moments(ends))
 
 
-def worst(found: pd.DataFrame, past: pd.DataFrame) -> pd.DataFrame:
-    """The bucket of each observed anomaly that its value is from; `found` of `queries.anomalies`. Returns `t, y`."""
-    rows = []
+def worst(found: pd.DataFrame, past: Past) -> Past:
+    """The bucket of each observed anomaly that its value is from; `found` of `queries.anomalies`."""
+    places = []
     for each in found[found["kind"] != "predicted"].itertuples():
-        run = past[past["t"].between(each.start.tz_localize("UTC"), each.end.tz_localize("UTC"), inclusive="left")]
-        distance = (run["y"] - each.value).abs().dropna()
-        if len(distance):
-            rows.append(run.loc[[distance.idxmin()], ["t", "y"]])
-    return pd.concat(rows) if rows else past.loc[[], ["t", "y"]]
+        run = (past.t >= each.start.to_datetime64()) & (past.t < each.end.to_datetime64()) & ~np.isnan(past.y)
+        if run.any():
+            places.append(np.where(run, np.abs(past.y - each.value), np.inf).argmin())
+    return past.where(np.array(places, np.intp))
 
 
 # Forms
@@ -64,13 +84,13 @@ def text_form(align: str, **more: float | str | Spec) -> Spec:
     return {"type": "text", "align": align, "baseline": "bottom", "fontSize": 12, **more}
 
 
-def band(name: str, rows: pd.DataFrame, opacity: float, color: str) -> Layer:
+def band(name: str, rows: pa.Table, opacity: float, color: str) -> Layer:
     """Full-height bands from `t` to `end`."""
     form = {"type": "rect", "opacity": opacity, "clip": True}
     return Layer(name, rows, form, {"x": time(), "x2": {"field": "end"}, "color": meaning(color)})
 
 
-def words(name: str, rows: pd.DataFrame | None, form: Spec, place: Spec) -> list[Layer]:
+def words(name: str, rows: pa.Table | None, form: Spec, place: Spec) -> list[Layer]:
     """Words on a halo in the colour of the page, so that a line under them does not strike them through."""
     halo = {**form, "stroke": {"expr": "background"}, "strokeWidth": 4, "opacity": 0.8}
     unpainted = {channel: at for channel, at in place.items() if channel != "color"}
@@ -83,21 +103,22 @@ def words(name: str, rows: pd.DataFrame | None, form: Spec, place: Spec) -> list
 def first_crossing(terms: Terms, crossing: Crossing, *, labelled: bool = True) -> list[Layer]:
     """The window of the first crossing, its middle case, and its hours above the plot; no rows where there is none."""
     first, last, middle = crossing.earliest, crossing.latest, crossing.median
-    rows = pd.DataFrame({"t": aware([]), "end": aware([]), "median": aware([]), "long": [], "short": []})
+    found = []
     if first is not None and last is not None and middle is not None:
         end = last if last > first else last + terms.width
-        long, short = crossing_hours(terms, crossing)
-        rows = spans([first], [end]).assign(median=aware([middle]), long=long, short=short)
+        found = [(first, end, middle, *crossing_hours(terms, crossing))]
+    starts, ends, middles, long, short = zip(*found, strict=True) if found else ((),) * 5
+    where = rows(t=moments(starts), end=moments(ends), median=moments(middles), long=long, short=short)
     color = meaning("attention")
     layers = [
-        band("crossing", rows, 0.13, "attention"),
-        Layer("crossing_middle", rows, {"type": "rule", "strokeWidth": 1.5}, {"x": time("median"), "color": color}),
+        band("crossing", where, 0.13, "attention"),
+        Layer("crossing_middle", where, {"type": "rule", "strokeWidth": 1.5}, {"x": time("median"), "color": color}),
     ]
     if not labelled:
         return layers
     text = expr(f"containerSize()[0] < {NARROW} ? datum.short : datum.long")
     place = {"x": time("end"), "y": fixed(-6), "text": text, "color": color}
-    return [*layers, Layer("crossing_hours", rows, text_form("right", fontWeight=600), place)]
+    return [*layers, Layer("crossing_hours", where, text_form("right", fontWeight=600), place)]
 
 
 def crossing_hours(terms: Terms, crossing: Crossing) -> tuple[str, str]:
@@ -111,63 +132,68 @@ def crossing_hours(terms: Terms, crossing: Crossing) -> tuple[str, str]:
     return f"first crossing {hours}", hours if len(hours) > 16 else f"first crossing {hours}"
 
 
-def prediction(terms: Terms, past: pd.DataFrame, forecast: pd.DataFrame) -> list[Layer]:
+def prediction(terms: Terms, past: Past, forecast: pd.DataFrame) -> list[Layer]:
     """Interval and middle value, joined to the last complete bucket where that is the one before them."""
-    times, columns = aware(forecast["ds"]), ("yhat", "yhat_lower", "yhat_upper")
+    times, columns = moments(forecast["ds"]), ("yhat", "yhat_lower", "yhat_upper")
     numbers = {name: forecast[name].to_numpy(float) for name in columns}
-    joint = past[past["complete"]].tail(1).dropna(subset=["y"])
-    if len(joint) and len(times) and times[0] - joint["t"].iloc[0] == terms.width:
-        times = times.insert(0, joint["t"].iloc[0])
-        numbers = {name: np.insert(column, 0, joint["y"].iloc[0]) for name, column in numbers.items()}
-    ahead = pd.DataFrame({"t": times, **numbers})
-    bounded = ahead.dropna()
-    bounds = bounded if len(bounded) > 1 else bounded.head(0)  # more than the joint
+    done = past.where(past.complete)
+    if len(done.t) and len(times) and times[0] - done.t[-1] == np.timedelta64(terms.width) and not np.isnan(done.y[-1]):
+        times = np.insert(times, 0, done.t[-1])
+        numbers = {name: np.insert(column, 0, done.y[-1]) for name, column in numbers.items()}
+    said, bounded = ~np.isnan(numbers["yhat"]), ~np.isnan(sum(numbers.values()))
+    if bounded.sum() == 1:  # the joint alone
+        bounded[:] = False
     edges = {"x": time(), "y": number("yhat_lower"), "y2": {"field": "yhat_upper"}, "color": meaning("forecast")}
     middle = {"x": time(), "y": number("yhat"), "color": meaning("forecast")}
     line = {"type": "line", "strokeWidth": 2.25, "strokeJoin": "round"}
+    bounds = rows(t=times[bounded], **{name: numbers[name][bounded] for name in ("yhat_lower", "yhat_upper")})
     return [
         Layer("interval", bounds, {"type": "area", "opacity": 0.17}, edges),
-        Layer("forecast", ahead.dropna(subset=["yhat"]), line, middle),
+        Layer("forecast", rows(t=times[said], yhat=numbers["yhat"][said]), line, middle),
     ]
 
 
-def history_line(past: pd.DataFrame, *, width: float = 1.5) -> list[Layer]:
+def history_line(past: Past, *, width: float = 1.5) -> list[Layer]:
     """Complete buckets, broken where there are none; a bucket alone between two gaps is a dot."""
-    complete = past.loc[past["complete"], ["t", "y"]]
-    empty = complete["y"].isna()
-    alone = complete[~empty & empty.shift(1, fill_value=True) & empty.shift(-1, fill_value=True)]
+    done = past.where(past.complete)
+    empty = np.isnan(done.y)
+    around = np.concatenate([[True], empty, [True]])
+    alone = ~empty & around[:-2] & around[2:]
     line = {"type": "line", "strokeWidth": width, "strokeJoin": "round"}
     dot = {"type": "point", "filled": True, "opacity": 1, "size": 14}
     place = {**HERE, "color": meaning("history")}
-    return [Layer("history", complete, line, place), Layer("history_alone", alone, dot, place)]
+    return [Layer("history", done.rows, line, place), Layer("history_alone", done.where(alone).rows, dot, place)]
 
 
-def running_bucket(past: pd.DataFrame) -> list[Layer]:
+def running_bucket(past: Past) -> list[Layer]:
     """The bucket that still runs: dashed from the last complete one to a hollow dot."""
-    running = ~past["complete"].to_numpy()
-    if not running.any() or np.isnan(past["y"].to_numpy()[running][0]):
+    if past.complete.all():
         return []
-    at = int(running.argmax())
-    tail, joint = past.iloc[at : at + 1][["t", "y"]], past.iloc[max(at - 1, 0) : at][["t", "y"]]
+    at = int(past.complete.argmin())
+    if np.isnan(past.y[at]):
+        return []
     dash = {"type": "line", "strokeWidth": 1.5, "strokeDash": [2, 3]}
     dot = {"type": "point", "filled": False, "size": 36, "strokeWidth": 1.5, "opacity": 1}
     place = {**HERE, "color": meaning("history")}
-    return [Layer("running_line", pd.concat([joint, tail]), dash, place), Layer("running", tail, dot, place)]
+    return [
+        Layer("running_line", past.where(np.arange(max(at - 1, 0), at + 1)).rows, dash, place),
+        Layer("running", past.where(np.array([at])).rows, dot, place),
+    ]
 
 
 def threshold_line(terms: Terms, axis: Values, *, labelled: bool = True) -> list[Layer]:
     """The line with its label on it; beyond the axis only the label, at the top edge, with an arrow."""
     beyond = terms.threshold > axis.high
     text = f"threshold {exactly(terms.threshold, terms.unit)}" + (" ↑" if beyond else "")
-    rows, height = pd.DataFrame({"y": [terms.threshold], "text": [text]}), fixed(18) if beyond else number()
+    line, height = rows(y=[terms.threshold], text=[text]), fixed(18) if beyond else number()
     color = meaning("threshold")
     layers = []
     if not beyond:
         rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [6, 4]}
-        layers.append(Layer("threshold", rows, rule, {"y": height, "color": color}))
+        layers.append(Layer("threshold", line, rule, {"y": height, "color": color}))
     if labelled:
         place = {"x": fixed(4), "y": height, "text": {"field": "text", "type": "nominal"}, "color": color}
-        layers += words("threshold_label", rows, text_form("left", dy=-3, fontWeight=600), place)
+        layers += words("threshold_label", line, text_form("left", dy=-3, fontWeight=600), place)
     return layers
 
 
@@ -175,37 +201,36 @@ def now_rule(terms: Terms, window: Window) -> list[Layer]:
     """Where what is known ends, said at the foot of the rule."""
     if not window.start <= terms.end <= window.end:
         return []
-    rows, color = spans([terms.end], [terms.end]), meaning("marker")
+    here, color = spans([terms.end], [terms.end]), meaning("marker")
     said = fixed("now" if terms.end == terms.now else "said here")
     foot = {"x": time(), "y": expr("height - 4"), "text": said, "color": color}
     return [
-        Layer("now", rows, {"type": "rule", "strokeWidth": 1}, {"x": time(), "color": color}),
-        *words("now_label", rows, text_form("right", dx=-4), foot),
+        Layer("now", here, {"type": "rule", "strokeWidth": 1}, {"x": time(), "color": color}),
+        *words("now_label", here, text_form("right", dx=-4), foot),
     ]
 
 
-def rings(past: pd.DataFrame, found: pd.DataFrame | None) -> list[Layer]:
+def rings(past: Past, found: pd.DataFrame | None) -> list[Layer]:
     """Around the worst bucket of each observed anomaly."""
     if found is None or found.empty:
         return []
     form = {"type": "point", "filled": False, "size": 110, "strokeWidth": 2, "opacity": 1}
-    return [Layer("unusual", worst(found, past), form, {**HERE, "color": meaning("attention")})]
+    return [Layer("unusual", worst(found, past).rows, form, {**HERE, "color": meaning("attention")})]
 
 
 def named_failed(failed: pd.DataFrame, window: Window) -> list[Layer]:
     """The word beside up to five of the failed (`t, y`), newest first, none where it would stand on another's."""
     room = (window.end - window.start) * 0.14  # the word on a phone
-    end = aware([window.end])[0]
     chosen: list[int] = []
     for index, moment in failed["t"].iloc[::-1].items():
         if len(chosen) < 5 and (not chosen or failed["t"][chosen[-1]] - moment > room):
             chosen.append(index)
     named = failed.loc[chosen, ["t", "y"]]
-    late = named["t"] > end - room
+    late = named["t"] > window.end - room
     place = {**HERE, "text": fixed("failed"), "color": meaning("fault")}
     return [
-        Layer("failed_names", named[~late], text_form("left", baseline="middle", dx=7), place),
-        Layer("failed_names_at_the_end", named[late], text_form("right", baseline="middle", dx=-7), place),
+        Layer("failed_names", rows(**named[~late]), text_form("left", baseline="middle", dx=7), place),
+        Layer("failed_names_at_the_end", rows(**named[late]), text_form("right", baseline="middle", dx=-7), place),
     ]
 
 

@@ -12,7 +12,7 @@ from core.view.cells import Row, cells, forecast_rows, history_rows
 from core.view.charts import past_of, shown
 from core.view.layers import history_line, now_rule, prediction, threshold_line
 from core.view.text import NBSP, NOTHING, Terms, amount, count, per_cent, when
-from core.view.vega import Layer, Spec, drawn, meaning, number
+from core.view.vega import Layer, Spec, drawn, meaning, number, rows
 
 __all__ = ["alt_chances", "alt_replay", "chances", "replay", "replay_legend"]
 
@@ -27,8 +27,8 @@ def replay(terms: Terms, backtest: Backtest, cutoff: datetime) -> Spec:
     observed = backtest.observed.assign(complete=True)
     before = observed[observed["bucket"] < cutoff]
     window = shown(then, before, forecast)
-    past, known = (past_of(rows, "value", window) for rows in (observed, before))
-    axis = values([*past["y"], *forecast["yhat_upper"]], terms.unit, terms.name, threshold=terms.threshold)
+    past, known = (past_of(seen, "value", window) for seen in (observed, before))
+    axis = values([*past.y, *forecast["yhat_upper"]], terms.unit, terms.name, threshold=terms.threshold)
     came = observed.set_index("bucket")["value"]
     after = [_with_outcome(row, came.get(row.time), terms.unit) for row in forecast_rows(then, forecast)]
     return drawn(
@@ -71,18 +71,21 @@ def chances(told: Reliability) -> Spec:
     here = {"x": {"field": "t", "type": "quantitative", "title": None}, "y": number()}
     size = {"domain": [0, int(dots["n"].max()) if len(dots) else 1], "range": [20, 320]}
     tips = [{"field": name, "type": "nominal", "title": name_.capitalize()} for name, name_ in _TIPS.items()]
-    right = pd.DataFrame({"t": [0.0, 1.0], "y": [0.0, 1.0]})
+    right = rows(t=[0.0, 1.0], y=[0.0, 1.0])
     dashed = {"type": "line", "strokeWidth": 1, "strokeDash": [4, 4]}
     return drawn(
         [
             *plane(across, up),
             Layer("right", right, dashed, {**here, "color": meaning("marker")}),
             Layer(
-                "line", dots[["t", "y"]], {"type": "line", "strokeWidth": 1.5}, {**here, "color": meaning("attention")}
+                "line",
+                rows(**dots[["t", "y"]]),
+                {"type": "line", "strokeWidth": 1.5},
+                {**here, "color": meaning("attention")},
             ),
             Layer(
                 "dots",
-                dots[["t", "y", "n", *_TIPS]],
+                rows(**dots[["t", "y", "n", *_TIPS]]),
                 {"type": "point", "filled": True, "opacity": 1},
                 {
                     **here,

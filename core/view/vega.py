@@ -6,11 +6,15 @@ specification and is updated in its place.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["MEANINGS", "Layer", "Spec", "drawn", "expr", "fixed", "meaning", "number", "time"]
+__all__ = ["MEANINGS", "Layer", "Spec", "drawn", "expr", "fixed", "meaning", "moments", "number", "rows", "time"]
 
 Spec = dict[str, Any]
 
@@ -21,10 +25,29 @@ class Layer(NamedTuple):
     """One mark: its name, by which its rows go too, the rows, its form, where it stands, and what a pointer does."""
 
     name: str
-    rows: pd.DataFrame | None  # None: one mark, whose place needs no data
+    rows: pa.Table | None  # None: one mark, whose place needs no data
     mark: Spec
     encoding: Spec
     params: list[Spec] | None = None
+
+
+def rows(**columns: ArrayLike) -> pa.Table:
+    """Rows by their columns: numbers (NaN is null), texts, booleans, or times (datetime64, naive UTC).
+
+    A chart has some twenty of these: made of frames they would take 2 ms each, this way it is a tenth.
+    """
+    return pa.table({name: _column(np.asarray(values)) for name, values in columns.items()})
+
+
+def moments(times: Sequence[datetime] | pd.Series) -> NDArray[np.datetime64]:
+    """Times (naive UTC) as a column of `rows`."""
+    return np.asarray(times, "M8[us]")
+
+
+def _column(values: np.ndarray[Any, Any]) -> pa.Array:
+    if values.dtype.kind == "M":
+        return pa.array(values.astype("M8[us]"), pa.timestamp("us", "UTC"))  # naive times are the browser's to Vega
+    return pa.array(values, from_pandas=True)
 
 
 def time(column: str = "t") -> Spec:
