@@ -20,11 +20,13 @@ __all__ = [
     "Statement",
     "annotation_keys",
     "buckets",
+    "condition",
     "flagged",
     "group_count",
     "groups",
     "history",
     "left_out",
+    "measured",
     "points",
     "prices",
     "records",
@@ -191,7 +193,7 @@ def records(question: Question, window: Window, limit: int | None = None) -> Sta
     null where the annotation is no hour)`, latency_ms, data_volume_bytes, price_usd, flag, shard_id, error` (bool)`,
     annotations` (JSON text, each value in the type it was sent).
     """
-    where, params = _where(question, window)
+    where, params = condition(question, window)
     newest = "" if limit is None else f"ORDER BY timestamp DESC LIMIT {int(limit)}"
     return Statement(
         f"""SELECT source, $measure AS measure, $unit AS unit, trace_id, span_id, service, name, timestamp,
@@ -232,7 +234,7 @@ GROUP BY date_trunc('hour', timestamp), "group" ORDER BY 1""",
 
 def summary_share(question: Question, window: Window) -> Statement:
     """`share`: of the records of the window, those of which only the summary of their trace was read, 0 to 1."""
-    where, params = _where(question, window)
+    where, params = condition(question, window)
     return Statement(f"SELECT avg((span_id = 'summary')::DOUBLE) AS share FROM records WHERE {where}", params)
 
 
@@ -272,6 +274,24 @@ SELECT key, bool_or(numeric) AS numeric FROM (
     )
 
 
+def condition(question: Question, window: Window) -> tuple[str, dict[str, Any]]:
+    """What tells the records of `question` in the window from others: the text after WHERE, and its parameters."""
+    chosen = "kind = 'segment'" if question.scope == "segments" else "annotated"
+    where = f"source = $source AND timestamp >= $from AND timestamp < $end AND {chosen}"
+    params: dict[str, Any] = {"source": question.source, "from": window.start, "end": window.end}
+    if question.service is not None:
+        where, params["service"] = f"{where} AND service = $service", question.service
+    return where, params
+
+
+def measured(question: Question, params: dict[str, Any]) -> str:
+    """The column, or annotation, of `records` that is measured; puts into `params` what it needs."""
+    if question.measure in _COLUMNS:
+        return question.measure
+    params["measure_key"] = question.measure
+    return "numbers[$measure_key]"
+
+
 def _prefix(question: Question) -> str:
     return "latency" if is_latency(question.measure) else "value"
 
@@ -282,12 +302,9 @@ def _unit(question: Question) -> str:
 
 def _chosen(question: Question, window: Window, key: str | None = None) -> Statement:
     """Rows `timestamp, value, group, failed, data_volume_bytes, price_usd`: the records that the question is about."""
-    where, params = _where(question, window)
+    where, params = condition(question, window)
     by = key or question.by
-    if question.measure in _COLUMNS:
-        value = question.measure
-    else:
-        value, params["measure_key"] = "numbers[$measure_key]", question.measure
+    value = measured(question, params)
     if by is None:
         group = "NULL::VARCHAR"
     elif by in ("service", "name"):
@@ -299,15 +316,6 @@ def _chosen(question: Question, window: Window, key: str | None = None) -> State
     FROM records WHERE {where}""",
         params,
     )
-
-
-def _where(question: Question, window: Window) -> tuple[str, dict[str, Any]]:
-    chosen = "kind = 'segment'" if question.scope == "segments" else "annotated"
-    where = f"source = $source AND timestamp >= $from AND timestamp < $end AND {chosen}"
-    params: dict[str, Any] = {"source": question.source, "from": window.start, "end": window.end}
-    if question.service is not None:
-        where, params["service"] = f"{where} AND service = $service", question.service
-    return where, params
 
 
 def _stat(stat: str) -> str:
