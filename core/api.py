@@ -300,6 +300,7 @@ def _json(value: Any) -> Any:
 
 def _remove(source: str) -> int:
     pulls.halt(source)  # else it would go on filling what is emptied here
+    activity.forget(source)
     return store.current().remove(source)
 
 
@@ -309,11 +310,9 @@ def _pull(pull: pulls.Pull, told: bool) -> dict[str, Any]:
 
 
 def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
-    counts, dropped = facts["counts"].get("live", {}), facts["dropped"].get("live", {})
-    components = facts["components"]
+    components, counts = facts["components"], facts["counts"].get("live", {})
     collector, pipeline = components.get("collector", {}), components.get("pipeline", {})
-    rejected = {**facts["altered"].get("live", {}), **facts["refused"].get("live", {})}
-    answer: dict[str, Any] = {
+    return {
         "version": VERSION,
         "healthy": True,
         "sources": {
@@ -324,10 +323,16 @@ def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
             "address": collector.get("address"),
             "state": collector.get("state", "off"),
             "buffer_bytes": collector.get("buffer_bytes"),
-            "received": counts.get("received", 0),
-            "stored": counts.get("stored", 0),
-            "dropped": sum(dropped.values()),
-            "rejected": rejected,
+            **_door(facts, "live", told),
+            "sampling": {
+                "rate": collector.get("sampling_rate"),
+                "requests": counts.get("requests", 0),
+                "traced": counts.get("traced", 0),
+            },
+        },
+        "otlp": {
+            "duplicates": facts["counts"].get(otlp.SOURCE, {}).get("duplicate", 0),
+            **_door(facts, otlp.SOURCE, told),
         },
         "pipeline": {
             "state": pipeline.get("state", "off"),
@@ -338,8 +343,19 @@ def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
         "pulls": [_pull(pull, told) for pull in pulls.everything()],
         "imports": [_import(one, told) for one in facts["imports"]],
     }
+
+
+def _door(facts: dict[str, Any], source: str, told: bool) -> dict[str, Any]:
+    """What came in as `source` since the process started, and what became of it; sentences only to who is trusted."""
+    counts = facts["counts"].get(source, {})
+    answer: dict[str, Any] = {
+        "received": counts.get("received", 0),
+        "stored": counts.get("stored", 0),
+        "dropped": sum(facts["dropped"].get(source, {}).values()),
+        "rejected": {**facts["altered"].get(source, {}), **facts["refused"].get(source, {})},
+    }
     if told:
-        answer["collector"]["messages"] = facts["messages"].get("live", {})
+        answer["messages"] = facts["messages"].get(source, {})
     return answer
 
 

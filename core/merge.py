@@ -148,20 +148,22 @@ class Merger:
         return {source: None}
 
     def remove(self, source: str) -> tuple[int, Changes]:
-        """Delete all spans of `source`, and forget what was read of it; how many spans there were."""
+        """Delete all spans of `source`, and forget what was read and counted of it; how many spans there were."""
         with transaction(self._connection):
             [(count,)] = self._connection.execute("DELETE FROM spans WHERE source = ?", [source]).fetchall()
-            self._connection.execute("DELETE FROM slices WHERE source = ?", [source])
+            for table in ("slices", "tallies"):
+                self._connection.execute(f"DELETE FROM {table} WHERE source = ?", [source])  # noqa: S608
         return count, {source: None} if count else {}
 
     def retain(self, since: datetime) -> tuple[int, Changes]:
-        """Delete all spans that were stored before `since` (naive UTC); how many."""
+        """Delete all spans, and counts of hours, that were stored before `since` (naive UTC); how many spans."""
         with transaction(self._connection):
             counted = self._connection.execute(
                 "SELECT source, count(*) FROM spans WHERE stored_at < ? GROUP BY source", [since]
             ).fetchall()
             if counted:
                 self._connection.execute("DELETE FROM spans WHERE stored_at < ?", [since])
+            self._connection.execute("DELETE FROM tallies WHERE hour < ?", [since])
         return sum(number for _, number in counted), {source: None for source, _ in counted}
 
     def _remembered(self) -> Seen:

@@ -90,6 +90,24 @@ MIGRATIONS: Sequence[str] = (
         PRIMARY KEY (day, source)
     );
     """,
+    # Version 3: what arrived in each hour and what became of it, see `core/tallies.py`.
+    """
+    CREATE TABLE tallies (
+        source VARCHAR,
+        hour TIMESTAMP,
+        received BIGINT NOT NULL,
+        stored BIGINT NOT NULL,
+        duplicate BIGINT NOT NULL,
+        refused BIGINT NOT NULL,
+        dropped BIGINT NOT NULL,
+        cut_short BIGINT NOT NULL,
+        requests BIGINT NOT NULL,
+        traced BIGINT NOT NULL,
+        rule VARCHAR,
+        rate DOUBLE,
+        PRIMARY KEY (source, hour)
+    );
+    """,
 )
 
 

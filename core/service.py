@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from core import activity, pulls, queries, settings, store, workers
+from core import activity, pulls, queries, settings, store, tallies, workers
 from core.analysis import forecast
 from core.errors import TracecastError
 from core.ingest import files
@@ -17,7 +17,9 @@ from core.ingest.sample import Sample
 from core.ingest.xray_pulls import Puller
 from core.question import Question
 
-__all__ = ["lifespan", "prepare"]
+__all__ = ["keep_counts", "lifespan", "prepare"]
+
+_KEEP_S = 60  # so much of the counts is lost when the process is killed
 
 _log = logging.getLogger(__name__)
 
@@ -66,24 +68,38 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
             pipeline.stop()
         collector.stop()
         threads[0].join()
+        _attempt("counts", keep_counts, stored)
         stored.close()
 
 
 def _upkeep(stored: store.Store, retention_days: int, stopping: threading.Event) -> None:
-    """Once a second the removals that pages asked for; at each full hour the sample's next one, and retention."""
+    """Once a second the removals that pages asked for; once a minute the counts; at each full hour the sample's next
+    one, and retention.
+    """
     sample = Sample(stored, _now())
-    due = datetime.min
+    due = counts_due = datetime.min
     while not stopping.is_set():
         now = _now()
         for source in activity.take_removals():
             pulls.halt(source)  # else it would go on filling what is emptied here
+            activity.forget(source)
             _attempt("removal", stored.remove, source)
+        if now >= counts_due:
+            counts_due = now + timedelta(seconds=_KEEP_S)
+            _attempt("counts", keep_counts, stored)
         if now >= due:
             due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
             _attempt("sample", sample.refresh, now)
             if retention_days:
                 _attempt("retention", stored.retain, retention_days, now)
         stopping.wait(1.0)
+
+
+def keep_counts(stored: store.Store) -> None:
+    """Move what was counted by the hour into the store; what can't be kept now is tried again."""
+    counted = activity.hours()
+    tallies.keep(stored, counted)
+    activity.settle(counted)
 
 
 def _import_files(stored: store.Store, max_bytes: int, stopping: threading.Event) -> None:

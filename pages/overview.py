@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import cards, controls, draw, guards, series, tables
+from core.view import cards, controls, draw, guards, losses, series, tables
 from core.view.heading import heading, say
 from core.view.sentences import the_last
 from core.view.text import NOTHING
@@ -24,9 +24,11 @@ else:
 
 if answer.readiness.stage == "none" and answer.dots:
     cards.row(cards.first_minutes(answer, records))
+    losses.caption(question, now)
     cards.history_so_far(answer)
     st.stop()
 cards.row(cards.now_and_usual(answer))
+losses.caption(question, now)
 
 st.subheader("Look at first", anchor=False)
 with st.spinner("Looking through the range"):

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from core import queries
+from core import losses, queries
 from core.view import cards, controls, flow, imports, pulled, removal, senders, sentences, series, tables
+from core.view import losses as told_losses
 from core.view.heading import heading, say
 from core.view.sentences import Sentence
 from core.view.text import NOTHING
@@ -27,6 +28,12 @@ if not reasons.empty:
 st.subheader("What is stored", anchor=False)
 table = tables.sources(status["sources"], terms)
 st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+
+arrived = losses.hours(question, now)
+if not arrived.empty:
+    st.subheader("What arrived, hour by hour", anchor=False)
+    table = told_losses.by_hour(arrived, terms)
+    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
 
 left, right = st.columns(2)
 collector = status["components"].get("collector", {})

@@ -238,4 +238,4 @@ def test_the_status_keeps_details_of_errors_from_strangers(address, monkeypatch)
 
     assert near["pipeline"]["last_error"] == "Coinbase answered 429."
     assert far["pipeline"]["last_error"] is None
-    assert set(near) == {"version", "healthy", "sources", "collector", "pipeline", "pulls", "imports"}
+    assert set(near) == {"version", "healthy", "sources", "collector", "otlp", "pipeline", "pulls", "imports"}

@@ -24,6 +24,8 @@ _BODY_BYTES = 1024 * 1024
 _IDLE_S = 30.0  # SDKs ask every 10 s, on a connection that they keep
 _CONNECTION_S = 120.0  # however slowly a request drips in
 _CONNECTIONS = 64
+_SOURCE, _RULE = "live", "Default"
+_MOST = 10**9  # requests that one report may count: more is no count
 
 _log = logging.getLogger(__name__)
 
@@ -105,17 +107,20 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             return
+        requests = traced = 0
         if self.path == "/GetSamplingRules":
             self._answer(HTTPStatus.OK, _rules(self.server.rate))
         elif self.path == "/SamplingTargets":
             try:
-                self._answer(HTTPStatus.OK, _targets(self.server.rate, body))
+                targets, requests, traced = _targets(self.server.rate, body)
             except ValueError:
                 self.send_error(HTTPStatus.BAD_REQUEST, "The body is no JSON with SamplingStatisticsDocuments.")
                 return
+            self._answer(HTTPStatus.OK, targets)
         else:
             self.send_error(HTTPStatus.NOT_FOUND, "Only POST /GetSamplingRules and /SamplingTargets are answered here.")
             return
+        activity.sampled(_SOURCE, _RULE, self.server.rate, requests, traced)
         activity.report("collector", sdk_polled_at=datetime.now(UTC).replace(tzinfo=None))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
@@ -153,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _rules(rate: float) -> dict[str, Any]:
     """One rule for every request. A reservoir would trace one request a second on top of the rate, hence none."""
     rule = {
-        "RuleName": "Default",
+        "RuleName": _RULE,
         "ResourceARN": "*",
         "Priority": 10000,
         "FixedRate": rate,
@@ -169,14 +174,27 @@ def _rules(rate: float) -> dict[str, Any]:
     return {"SamplingRuleRecords": [{"SamplingRule": rule, "CreatedAt": 0.0, "ModifiedAt": 0.0}]}
 
 
-def _targets(rate: float, body: bytes) -> dict[str, Any]:
-    """The same rate for each rule that an SDK has used; `ValueError` when the body is not what SDKs send."""
+def _targets(rate: float, body: bytes) -> tuple[dict[str, Any], int, int]:
+    """The same rate for each rule that an SDK has used; the requests since its last report by our rule, and how many
+    of them it traced. `ValueError` when the body is not what SDKs send.
+    """
     try:
-        names = [document["RuleName"] for document in json.loads(body)["SamplingStatisticsDocuments"]]
+        documents = json.loads(body)["SamplingStatisticsDocuments"]
+        names = [document["RuleName"] for document in documents]
     except (TypeError, KeyError, RecursionError) as error:
         raise ValueError("no statistics documents") from error
-    return {
+    targets = {
         "SamplingTargetDocuments": [{"RuleName": name, "FixedRate": rate, "Interval": 10} for name in names],
         "LastRuleModification": 0.0,
         "UnprocessedStatistics": [],
     }
+    ours = [document for document in documents if document["RuleName"] == _RULE]
+    requests = sum(_counted(document, "RequestCount") for document in ours)
+    # What is borrowed, from a reservoir that a rule of ours does not have, is traced and not among the sampled.
+    traced = sum(_counted(document, "SampledCount") + _counted(document, "BorrowCount") for document in ours)
+    return targets, requests, min(requests, traced)
+
+
+def _counted(document: dict[str, Any], name: str) -> int:
+    count = document.get(name, 0)
+    return count if isinstance(count, int) and 0 <= count <= _MOST else 0
