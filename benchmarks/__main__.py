@@ -9,6 +9,7 @@ BENCHMARKS = [
     "anomalies",
     "groups",
     "store",
+    "drivers",
     "collector",
     "http",
     "otlp",

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core import access, activity, body, export, lacking, ledger, pulls, queries, settings, store
+from core import access, activity, body, causes, export, lacking, ledger, pulls, queries, settings, store
 from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreError, TracecastError
 from core.ingest import files, otlp, segments
 from core.question import Question, parse
@@ -57,6 +57,7 @@ TABLES: dict[str, Table] = {
     "accuracy": _whole(queries.accuracy),
     "price": _whole(queries.price),
     "records": queries.record_chunks,
+    "drivers": _whole(causes.drivers),
 }
 
 
