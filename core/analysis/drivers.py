@@ -69,8 +69,8 @@ def holders(question: Question, window: Window) -> Statement:
     | `number` | an annotation | all its numbers, in `held` |
 
     Values that occur once are left out, and of a key all but the `MOST_VALUES` most frequent ones. `names_record`: the
-    key tells records from one another, by more than half as many texts as there are records with one, or by whole
-    numbers, each only once, which are called an id or go up with time. Steps are looked for from an hour before the
+    key tells records from one another, by more than half as many texts as there are records with one, or perhaps by
+    whole numbers, which are called an id or go up with time. Steps are looked for from an hour before the
     window to an hour after it.
     """
     where, params = condition(question, window)
@@ -105,7 +105,7 @@ SELECT 'records' AS kind, NULL AS key, NULL AS value, list(place) AS places, lis
 FROM ranked
 UNION ALL
 SELECT 'number', key, NULL, list(place), list(number), NULL,
-    count(DISTINCT number) = count(*) AND bool_and(number = trunc(number))
+    bool_and(number = trunc(number))
         AND (regexp_matches(key, '(^|_)(id|uuid)$', 'i') OR coalesce(corr(number, seconds) > 0.99, false))
 FROM numbered GROUP BY key
 UNION ALL
@@ -178,11 +178,8 @@ def _values(question: Question, holders: pd.DataFrame, records: Ranked) -> Itera
             continue
         if row.kind == "number":
             numeric[row.key] = row.places
-        if row.names_record and row.kind != "own":
-            continue
-        if row.kind == "number":
-            yield from _binned(row.key, records.rank[row.places], row.held)
-        else:
+            yield from _binned(row, records)
+        elif row.kind == "own" or not row.names_record:
             # A text that is a number stands among the numbers too, and counts there.
             places, counted = row.places, numeric.get(row.key) if row.kind == "text" else None
             rest = places if counted is None else np.setdiff1d(places, counted)
@@ -206,18 +203,21 @@ def _slowest(held: Floats) -> Booleans:
     return min(cuts, key=lambda cut: abs(cut.mean() - SLOW) if cut.any() else 1)
 
 
-def _binned(key: str, places: Ints, held: Floats) -> Iterator[Value]:
-    different, codes = np.unique(held, return_inverse=True)
+def _binned(row: Any, records: Ranked) -> Iterator[Value]:
+    """The numbers of one key: each of a few, or fifths."""
+    different, codes = np.unique(row.held, return_inverse=True)
+    if row.names_record and len(different) == len(row.held):
+        return
     if len(different) <= _FEW:
         names = [_number(one) for one in different]
     else:
-        edges = _edges(held)
-        codes = np.searchsorted(edges, held, side="right")
-        least, most = _number(edges[0]), _number(edges[-1])
+        edges = _edges(row.held)
+        codes = np.searchsorted(edges, row.held, side="right")
         inner = [f"{_number(low)} to {_number(high)}" for low, high in itertools.pairwise(edges)]
-        names = [f"under {least}", *inner, f"{most} or more"]
+        names = [f"under {_number(edges[0])}", *inner, f"{_number(edges[-1])} or more"]
+    ranks = records.rank[row.places]
     for code, name in enumerate(names):
-        yield Value(key, name, np.sort(places[codes == code]))
+        yield Value(row.key, name, np.sort(ranks[codes == code]))
 
 
 def _edges(held: Floats) -> Floats:
