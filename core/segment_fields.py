@@ -34,6 +34,7 @@ Fields = dict[str, Any]
 _EPOCH = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _YEAR_10000_S = 253_402_300_800.0  # where `datetime` ends
+_LONG_S = 1e8  # a duration up to this gives its end back, whatever the start
 # `float` would read `1_000` and digits of other scripts too, and its exceptions cost three times as much.
 _number_in = re.compile(r"\s*+[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?\s*+", re.ASCII).fullmatch
 _FALSE_TEXTS = frozenset({"", "false", "no", "off", "none", "null", "nan"})
@@ -56,6 +57,14 @@ def take_times(fields: Fields, latest: float, note: Note) -> tuple[datetime, flo
     `clock_skew` is noted. Raises `MalformedSegment` (`bad_start_time`, `bad_end_time`).
     """
     sent_start, sent_end = fields.get("start_time"), fields.get("end_time")
+    usual = type(sent_start) is float and type(sent_end) is float and 0.0 <= sent_start <= latest
+    if usual and sent_start <= sent_end < _YEAR_10000_S and sent_end - sent_start < _LONG_S:
+        first, last = round(sent_start * 1_000_000), round(sent_end * 1_000_000)
+        if first / 1_000_000 == sent_start and last / 1_000_000 == sent_end:  # both are given back as they are
+            del fields["start_time"], fields["end_time"]
+            if fields.get("in_progress") is False:
+                del fields["in_progress"]
+            return _EPOCH + _MICROSECOND * first, (last - first) / 1000, False
     start = _seconds(sent_start)
     if start is None or not 0.0 <= start <= latest:
         raise MalformedSegment(
@@ -176,17 +185,23 @@ def take_http(fields: Fields) -> tuple[str | None, str | None, int | None]:
     method = url = status = None
     if isinstance(request, dict):
         method, url = take_text(request, "method"), take_text(request, "url")
+        if not request:
+            del http["request"]
     if isinstance(response, dict):
         status = _take_status(response)
-    for holder, key, rest in ((http, "request", request), (http, "response", response), (fields, "http", http)):
-        if rest == {}:
-            del holder[key]
+        if not response:
+            del http["response"]
+    if not http:
+        del fields["http"]
     return method, url, status
 
 
 def _take_status(response: Fields) -> int | None:
     """A status as an integer of 32 bits; one sent as text stays in `response` too."""
     sent = response.get("status")
+    if type(sent) is int and -(2**31) < sent < 2**31:
+        del response["status"]
+        return sent
     read: Any = number(sent) if isinstance(sent, str) else sent
     if not isinstance(read, int | float) or isinstance(read, bool) or abs(read) >= 2**31 or read != int(read):
         return None
@@ -214,7 +229,7 @@ def take_annotations(fields: Fields, note: Note) -> tuple[dict[str, float], dict
         kind = type(value)
         if kind is str:
             texts[key] = value
-            if _number_in(value) and math.isfinite(read := float(value)):
+            if not value.isalpha() and _number_in(value) and math.isfinite(read := float(value)):
                 numbers[key] = read
         elif kind is float or kind is int:
             numbers[key] = float(value)

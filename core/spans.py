@@ -7,6 +7,7 @@ So a field that nobody thought of is kept, and so is a value of a type that its 
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from core.errors import MalformedSegment
@@ -168,12 +169,14 @@ def _object(document: bytes | str, note: Note, max_bytes: int) -> Fields:
 def _spans(fields: Fields, source: str, now: datetime, note: Note) -> list[Span]:
     sent_trace_id = fields.pop("trace_id", None)
     trace_id = canonical_trace_id(sent_trace_id)
-    latest = seconds_since_1970(now) + _DAY_S
+    latest = _latest(now)
     independent = fields.get("type") == "subsegment"  # stays in detail, where it tells independent from embedded
     kind = "subsegment" if independent else "segment"
     service = None if independent else fields.get("name")
     embedded = take_subsegments(fields)
     root = _span(fields, source, trace_id, take_text(fields, "parent_id"), kind, service, latest, note)
+    if not embedded:
+        return [root]
 
     spans, seen = [root], {root.span_id}
     pending = [(child, root.span_id) for child in embedded]
@@ -199,6 +202,12 @@ def _spans(fields: Fields, source: str, now: datetime, note: Note) -> list[Span]
     return spans
 
 
+@lru_cache(maxsize=16)
+def _latest(now: datetime) -> float:
+    """The last start accepted, seconds since 1970."""
+    return seconds_since_1970(now) + _DAY_S
+
+
 def _span(
     fields: Fields,
     source: str,
@@ -212,10 +221,13 @@ def _span(
     """Takes out of `fields` what has a column; `latest`: the last start accepted, seconds since 1970."""
     span_id, name = take_identity(fields)
     started_at, duration_ms, in_progress = take_times(fields, latest, note)
-    error, fault, throttle = take_flag(fields, "error"), take_flag(fields, "fault"), take_flag(fields, "throttle")
-    http_method, http_url, http_status = take_http(fields)
-    numbers, texts, booleans = take_annotations(fields, note)
-    namespace = take_text(fields, "namespace")
+    # What most spans lack is asked for here: each call takes its time.
+    error = "error" in fields and take_flag(fields, "error")
+    fault = "fault" in fields and take_flag(fields, "fault")
+    throttle = "throttle" in fields and take_flag(fields, "throttle")
+    http_method, http_url, http_status = take_http(fields) if "http" in fields else (None, None, None)
+    numbers, texts, booleans = take_annotations(fields, note) if "annotations" in fields else ({}, {}, {})
+    namespace = take_text(fields, "namespace") if "namespace" in fields else None
     failed, latency_ms, data_volume_bytes, price_usd = derived(
         numbers, texts, booleans, duration_ms, flagged=error or fault, in_progress=in_progress
     )
