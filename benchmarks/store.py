@@ -37,7 +37,8 @@ QUANTILES = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p95": 0.95, "laten
 def run() -> None:
     """Print all figures."""
     parts: list[Callable[[Path], None]] = [
-        hourly_metrics,
+        lambda folder: hourly_metrics(folder, "as they come, at most a minute out of order", ARRIVING),
+        lambda folder: hourly_metrics(folder, "in no order at all", SHUFFLED),
         annotation_as_measure,
         lambda folder: appends(folder, "one span of five", lambda n: n % 5 == 3),
         lambda folder: appends(folder, "every span", lambda n: True),
@@ -52,10 +53,11 @@ def run() -> None:
 # Hourly metrics of 10 M records, cold
 
 
-def hourly_metrics(folder: Path) -> None:
+def hourly_metrics(folder: Path, order: str, started: str) -> None:
+    print(f"records {order}:")
     wall: dict[tuple[str, int], float] = {}
     for millions in (1, 10):
-        fill(folder / f"{millions}.duckdb", millions * 1_000_000, RECORDS)
+        fill(folder / f"{millions}.duckdb", millions * 1_000_000, RECORDS.replace("STARTED", started))
         with duckdb.connect(str(folder / f"{millions}.duckdb")) as connection:
             parquet = folder / f"{millions}.parquet"
             connection.execute(f"COPY (SELECT {', '.join(COLUMNS)} FROM records) TO '{parquet}' (FORMAT parquet)")
@@ -290,10 +292,11 @@ FROM (SELECT i, $start::TIMESTAMP + to_microseconds(i // 5 * 5184000) AS started
 """
 RECORDS = """
 SELECT i, lpad(to_hex(hash(i)), 32, '0') AS trace_id, true AS annotated, 'subsegment' AS kind,
-    $start::TIMESTAMP + to_microseconds((hash(i) % 5184000000000)::BIGINT) AS started,
-    MAP {}::MAP(VARCHAR, DOUBLE) AS numbers
+    $start::TIMESTAMP + to_microseconds(STARTED) AS started, MAP {}::MAP(VARCHAR, DOUBLE) AS numbers
 FROM range($first, $last) AS t(i)
 """
+ARRIVING = "(i * (5183940000000 // $count) + hash(i) % 60000000)::BIGINT"
+SHUFFLED = "(hash(i) % 5184000000000)::BIGINT"
 MEASURES = """
 SELECT i, lpad(to_hex(hash(i)), 32, '0') AS trace_id, true AS annotated, 'subsegment' AS kind,
     $start::TIMESTAMP + to_microseconds((hash(i) % 5184000000000)::BIGINT) AS started,
@@ -314,7 +317,8 @@ def fill(file: Path, count: int, rows: str) -> None:
                 MAP {{}}, hash(i) % 50 = 0, 5 + hash(i) % 100000 / 1000, hash(i) % 5000, 60000 + i % 1000, NULL, false,
                 annotated, now()::TIMESTAMP, ('0x' || left(trace_id, 16))::UBIGINT, hash(i)
                 FROM ({rows})""",
-                {"start": START, "first": first, "last": min(first + 500_000, count)},
+                {"start": START, "first": first, "last": min(first + 500_000, count)}
+                | ({"count": count} if "$count" in rows else {}),
             )
         connection.execute("CHECKPOINT")
 

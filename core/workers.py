@@ -27,7 +27,7 @@ __all__ = ["SIZE", "start", "stop", "submit"]
 
 SIZE = 2
 ATTEMPTS = 2  # the first may find a worker that had died before
-NICENESS = 10  # who waits for a page comes first
+NICENESS = 19  # who waits for a page comes first
 
 T = TypeVar("T")
 
