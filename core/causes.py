@@ -7,9 +7,11 @@ import streamlit as st
 
 from core import queries, store
 from core.analysis import drivers as found
+from core.analysis import steps as own
+from core.analysis.metrics import Statement
 from core.question import Question, Window, bucket_width, unit
 
-__all__ = ["drivers", "looked_at"]
+__all__ = ["drivers", "looked_at", "steps"]
 
 
 def looked_at(question: Question, now: datetime) -> Window:
@@ -35,7 +37,24 @@ def drivers(question: Question, now: datetime) -> pd.DataFrame:
     return pd.DataFrame(head | {name: frame[name] for name in frame}, index=frame.index)
 
 
+def steps(question: Question, now: datetime) -> pd.DataFrame:
+    """Which steps hold the time, beside the stretch of the same length just before: as `analysis.steps.steps` says."""
+    start, end = looked_at(question, now)
+    windows = Window(start, end), Window(start - (end - start), start)
+    about = Question(source=question.source, service=question.service)
+    here, before = (_self_times(about, window, queries.version(question.source)) for window in windows)
+    return own.steps(here, before)
+
+
 @st.cache_data(max_entries=32, show_spinner=False, hash_funcs={Question: repr})
 def _drivers(about: Question, window: Window, version: int) -> pd.DataFrame:
-    statement = found.holders(about, window)
-    return found.drivers(about, store.current().query(statement.sql, statement.params))
+    return found.drivers(about, _run(found.holders(about, window)))
+
+
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs={Question: repr})
+def _self_times(about: Question, window: Window, version: int) -> pd.DataFrame:
+    return _run(own.self_times(about, window))
+
+
+def _run(statement: Statement) -> pd.DataFrame:
+    return store.current().query(statement.sql, statement.params)
