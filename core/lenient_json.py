@@ -10,7 +10,7 @@ import orjson
 
 from core.errors import MalformedSegment
 
-__all__ = ["Note", "dumps", "loads"]
+__all__ = ["Note", "dumps", "loads", "strict"]
 
 Note = Callable[[str], None]  # takes the short name under which an oddity is counted
 
@@ -30,12 +30,17 @@ def loads(raw: bytes, note: Note) -> Any:
     `lone_surrogate` and, once a text, `invalid_utf8` (what is no character is replaced by U+FFFD).
     Raises `MalformedSegment` (`not_json`, `too_deep`).
     """
-    if not _has_long_integer(raw):
-        try:
-            return orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            pass  # for no JSON at all, or for one NaN, 1e400 or lone surrogate
-    return _mended(_text(raw, note), note)
+    try:
+        return strict(raw)
+    except ValueError:  # for no JSON at all, or for one NaN, 1e400 or lone surrogate
+        return _mended(_text(raw, note), note)
+
+
+def strict(raw: bytes) -> Any:
+    """The value of a JSON text that has nothing odd in it. Raises `ValueError` for any other."""
+    if _has_long_integer(raw):
+        raise ValueError("an integer beyond 64 bits")
+    return orjson.loads(raw)
 
 
 def dumps(value: Any) -> str:

@@ -57,8 +57,13 @@ def take_times(fields: Fields, latest: float, note: Note) -> tuple[datetime, flo
     `clock_skew` is noted. Raises `MalformedSegment` (`bad_start_time`, `bad_end_time`).
     """
     sent_start, sent_end = fields.get("start_time"), fields.get("end_time")
-    usual = type(sent_start) is float and type(sent_end) is float and 0.0 <= sent_start <= latest
-    if usual and sent_start <= sent_end < _YEAR_10000_S and sent_end - sent_start < _LONG_S:
+    if (
+        type(sent_start) is float
+        and type(sent_end) is float
+        and 0.0 <= sent_start <= latest
+        and sent_start <= sent_end < _YEAR_10000_S
+        and sent_end - sent_start < _LONG_S
+    ):
         first, last = round(sent_start * 1_000_000), round(sent_end * 1_000_000)
         if first / 1_000_000 == sent_start and last / 1_000_000 == sent_end:  # both are given back as they are
             del fields["start_time"], fields["end_time"]

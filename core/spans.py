@@ -67,10 +67,11 @@ class Span(NamedTuple):
 
 
 def parse(
-    document: bytes | str, source: str, now: datetime, note: Note, *, max_bytes: int = MAX_DOCUMENT_BYTES
+    document: bytes | str | Fields, source: str, now: datetime, note: Note, *, max_bytes: int = MAX_DOCUMENT_BYTES
 ) -> list[Span]:
     """The spans of one X-Ray segment document: the root first, each before the subsegments embedded in it.
 
+    A document that `lenient_json.strict` has decoded is taken apart, and its size is not looked at.
     `now` (naive UTC) bounds the start. What is refused raises `MalformedSegment` with one of the reasons `too_large`,
     `not_json`, `not_an_object`, `too_deep`, `bad_trace_id`, `bad_span_id`, `bad_name`, `bad_start_time`,
     `bad_end_time`. Of a document that is taken, `note` gets once for each occurrence:
@@ -156,7 +157,9 @@ def derived(
     return failed, None if in_progress else latency_ms, numbers.get("data_volume_bytes"), numbers.get("price_usd")
 
 
-def _object(document: bytes | str, note: Note, max_bytes: int) -> Fields:
+def _object(document: bytes | str | Fields, note: Note, max_bytes: int) -> Fields:
+    if isinstance(document, dict):
+        return document
     raw = document if isinstance(document, bytes) else document.encode("utf-8", "surrogatepass")
     if len(raw) > max_bytes:
         raise MalformedSegment("too_large", f"The document has {len(raw)} bytes: at most {max_bytes} are accepted.")

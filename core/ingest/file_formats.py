@@ -46,6 +46,8 @@ def read(value: Value, source: str, now: datetime, note: Note) -> Read:
             return
         elif value.within in _OTLP_KEYS:
             yield from otlp.read(b'{"resourceSpans":[' + raw + b"]}", otlp.JSON, source, now, note)
+        elif value.decoded is not None:
+            yield from _decoded(value.decoded, raw, source, now, note)
         elif b'"trace_id"' in raw and b'"Document"' not in raw:  # as most are: decoded only once
             yield from parse(raw, source, now, note, max_bytes=MAX_DOCUMENT_BYTES)
         else:
@@ -64,7 +66,8 @@ def _decoded(found: Any, raw: bytes, source: str, now: datetime, note: Note) -> 
     elif "Document" in found:
         yield from _document(found["Document"], source, now, note)
     elif "trace_id" in found:
-        yield from parse(raw, source, now, note, max_bytes=MAX_DOCUMENT_BYTES)
+        document = found if len(raw) <= MAX_DOCUMENT_BYTES else raw
+        yield from parse(document, source, now, note, max_bytes=MAX_DOCUMENT_BYTES)
     elif "Id" in found and ("Annotations" in found or "ResponseTime" in found or "HasFault" in found):
         yield _summary(found, source)
     elif any(found.get(key) for key in _OTLP_KEYS):
