@@ -28,6 +28,7 @@ if answer.readiness.stage == "none" and answer.dots:
     cards.history_so_far(answer)
     st.stop()
 cards.row(cards.now_and_usual(answer))
+cards.beside_the_usual(answer)
 losses.caption(question, now)
 
 st.subheader("Look at first", anchor=False)

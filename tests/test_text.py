@@ -557,8 +557,8 @@ def test_the_group_that_crosses_first_is_named_as_text():
 @pytest.mark.parametrize(
     ("value", "expected", "said"),
     [
-        (104.0, 100.0, "4~% above usual"),
-        (98.0, 100.0, "2~% below usual"),
+        (104.0, 100.0, "4~% higher"),
+        (98.0, 100.0, "2~% lower"),
         (100.4, 100.0, "as usual"),
         (0.0, 0.0, "as usual"),
         (3.0, 0.0, "usually none"),

@@ -13,7 +13,7 @@ from core.view import sentences
 from core.view.series import PER_BUCKET, Answer
 from core.view.text import NBSP, NOTHING, Terms, age, amount, chance, clock, count, measure_noun, safe, when, zone_name
 
-__all__ = ["Card", "crossing", "first_minutes", "history_so_far", "now_and_usual", "row"]
+__all__ = ["Card", "beside_the_usual", "crossing", "first_minutes", "history_so_far", "now_and_usual", "row"]
 
 SPARK_BUCKETS = 48
 HOURS_NEEDED = 24
@@ -63,6 +63,13 @@ def now_and_usual(answer: Answer) -> list[Card]:
     ]
     usual = queries.usual(asked, [column for _, column, _ in cards], answer.now)
     return [_card(label, complete[column], usual.get(column), of) for label, column, of in cards]
+
+
+def beside_the_usual(answer: Answer) -> None:
+    """What the numbers of `now_and_usual` are, and what usual means."""
+    bucket = "hour" if answer.question.granularity == "hourly" else "day"
+    at = "at that hour of the day " if bucket == "hour" else ""
+    st.caption(f"The last complete {bucket}, compared with the median {at}over the 14 days before it.")
 
 
 def first_minutes(answer: Answer, records: pd.DataFrame) -> list[Card]:
@@ -120,6 +127,6 @@ def _bitcoin(answer: Answer) -> Card:
 def _card(label: str, values: pd.Series, expected: float | None, of: str) -> Card:
     last = None if values.empty or pd.isna(values.iloc[-1]) else float(values.iloc[-1])
     says = sentences.usual(last, expected)
-    arrow: Literal["up", "down", "off"] = "up" if "above" in says else "down" if "below" in says else "off"
+    arrow: Literal["up", "down", "off"] = "up" if "higher" in says else "down" if "lower" in says else "off"
     spark = values.tail(SPARK_BUCKETS).astype(float).to_list()
     return Card(label, amount(last, of), says, arrow, spark)

@@ -313,7 +313,7 @@ def the_last(range_: str) -> str:
 
 
 def usual(value: float | None, expected: float | None) -> str:
-    """How `value` compares to the usual one: `4 % above usual`, within half a per cent `as usual`; empty if unknown."""
+    """How `value` compares to the usual one: `4 % higher`, within half a per cent `as usual`; empty if unknown."""
     if value is None or expected is None or pd.isna(value) or pd.isna(expected):
         return ""
     if value == expected:
@@ -323,7 +323,7 @@ def usual(value: float | None, expected: float | None) -> str:
     change = round(100 * (value / expected - 1))
     if change == 0:
         return "as usual"
-    return f"{abs(change):,}{NBSP}% {'above' if change > 0 else 'below'} usual"
+    return f"{abs(change):,}{NBSP}% {'higher' if change > 0 else 'lower'}"
 
 
 def price(now: float, before: float | None) -> str:
