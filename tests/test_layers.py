@@ -34,7 +34,11 @@ MAY_IMPORT = {
 MAY_IMPORT_STREAMLIT = {"queries", "view", "pages", "streamlit_app"}
 PARTS = {  # rooms that are more than one file
     "body": "api",
-    **dict.fromkeys(["backtests", "causes", "lacking", "losses", "replays"], "queries"),
+    **dict.fromkeys(
+        ["aggregates", "ahead", "asked", "backtests", "causes", "lacking", "lookback", "losses", "replays"], "queries"
+    ),
+    "conditions": "question",
+    "traces": "queries",
     **dict.fromkeys(["lenient_json", "segment_fields"], "spans"),
     "pulls": "activity",
     **dict.fromkeys(["ledger", "merge", "schema", "seen", "tallies", "writer"], "store"),
