@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core import access, activity, body, causes, export, lacking, ledger, pulls, queries, settings, store
+from core import access, activity, body, causes, export, lacking, ledger, pulls, queries, settings, store, traces
 from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreError, TracecastError
 from core.ingest import files, otlp, segments
 from core.question import Question, parse
@@ -57,6 +57,7 @@ TABLES: dict[str, Table] = {
     "accuracy": _whole(queries.accuracy),
     "price": _whole(queries.price),
     "records": queries.record_chunks,
+    "traces": traces.chunks,
     "drivers": _whole(causes.drivers),
 }
 
@@ -84,7 +85,7 @@ async def trace(request: Request) -> Response:
     question = parse(request.query_params, settings.current().source)
     named = question.source if "source" in request.query_params else None
     frame = await _in_thread(queries.trace, trace_id, named)
-    return JSONResponse({"trace_id": trace_id, "spans": [_span(row) for row in frame.to_dict("records")]})
+    return JSONResponse({"trace_id": trace_id, "spans": [export.span(row) for row in frame.to_dict("records")]})
 
 
 async def status(request: Request) -> Response:
@@ -279,26 +280,6 @@ def _refusal(scope: Scope, status: int, sentence: str) -> Response:
     return JSONResponse({"error": sentence, "message": sentence}, status, headers)
 
 
-def _span(row: dict[str, Any]) -> dict[str, Any]:
-    """A stored row as the columns of the contract: annotations as one object, the detail as an object."""
-    numbers, texts, booleans = (dict(row.pop(name) or {}) for name in ("numbers", "texts", "booleans"))
-    detail = row.pop("detail")
-    plain = {name: _json(value) for name, value in row.items()}
-    return {
-        **plain,
-        "annotations": {**numbers, **booleans, **texts},
-        "detail": json.loads(detail) if isinstance(detail, str) else None,
-    }
-
-
-def _json(value: Any) -> Any:
-    if value is None or (not isinstance(value, str) and pd.isna(value)):
-        return None
-    if isinstance(value, datetime):
-        return f"{value.isoformat()}Z"
-    return value.item() if hasattr(value, "item") else value
-
-
 def _remove(source: str) -> int:
     pulls.halt(source)  # else it would go on filling what is emptied here
     activity.forget(source)
@@ -306,7 +287,7 @@ def _remove(source: str) -> int:
 
 
 def _pull(pull: pulls.Pull, told: bool) -> dict[str, Any]:
-    facts = {name: _json(value) for name, value in asdict(pull).items()}
+    facts = {name: export.plain(value) for name, value in asdict(pull).items()}
     return facts if told else facts | {"error": None}
 
 
@@ -317,7 +298,7 @@ def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
         "version": VERSION,
         "healthy": True,
         "sources": {
-            row["source"]: {name: _json(row[name]) for name in ("rows", "oldest", "newest")}
+            row["source"]: {name: export.plain(row[name]) for name in ("rows", "oldest", "newest")}
             for row in facts["sources"].to_dict("records")
         },
         "collector": {
@@ -338,7 +319,7 @@ def _status(facts: dict[str, Any], told: bool) -> dict[str, Any]:
         "pipeline": {
             "state": pipeline.get("state", "off"),
             "last_price": pipeline.get("last_price"),
-            "last_at": _json(pipeline.get("last_at")),
+            "last_at": export.plain(pipeline.get("last_at")),
             "last_error": pipeline.get("last_error") if told else None,
         },
         "pulls": [_pull(pull, told) for pull in pulls.everything()],

@@ -1,13 +1,16 @@
-"""Frames as CSV: streamed, one way of writing each type, and spreadsheet formulas made harmless."""
+"""Frames as CSV: streamed, one way of writing each type, and spreadsheet formulas made harmless. Spans as JSON."""
 
+import json
 from collections.abc import Iterable, Iterator
 from csv import QUOTE_MINIMAL, QUOTE_NONNUMERIC
+from datetime import datetime
+from typing import Any
 
 import pandas as pd
 
 from core.errors import TracecastError
 
-__all__ = ["csv"]
+__all__ = ["csv", "plain", "span"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
 
@@ -30,6 +33,27 @@ def csv(frames: Iterable[pd.DataFrame]) -> Iterator[bytes]:
         header = False
     if header:
         raise TracecastError("There is no table to write.")
+
+
+def span(row: dict[str, Any]) -> dict[str, Any]:
+    """A stored row as the columns of the contract: annotations as one object, the detail as an object."""
+    numbers, texts, booleans = (dict(row.pop(name) or {}) for name in ("numbers", "texts", "booleans"))
+    detail = row.pop("detail")
+    fields = {name: plain(value) for name, value in row.items()}
+    return {
+        **fields,
+        "annotations": {**numbers, **booleans, **texts},
+        "detail": json.loads(detail) if isinstance(detail, str) else None,
+    }
+
+
+def plain(value: Any) -> Any:
+    """A cell as what JSON has: null for nothing, a time as text."""
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return None
+    if isinstance(value, datetime):
+        return f"{value.isoformat()}Z"
+    return value.item() if hasattr(value, "item") else value
 
 
 def _cells(column: pd.Series) -> pd.Series:

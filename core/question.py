@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from core import conditions
 from core.errors import QuestionError
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "MAX_HORIZON",
     "RANGES",
     "SCOPES",
+    "SORTS",
     "STATS",
     "Question",
     "Window",
@@ -35,6 +37,7 @@ __all__ = [
 RANGES = ("1h", "6h", "24h", "3d", "7d", "14d", "30d", "60d", "all")
 SCOPES = ("annotated", "segments")
 STATS = ("avg", "p50", "p90", "p95", "p99", "count", "volume", "error_rate")
+SORTS = ("slowest", "newest", "error")
 GRANULARITIES = ("hourly", "daily")
 LATENCIES = ("latency_ms", "duration_ms")
 MAX_HORIZON = {"hourly": 168, "daily": 30}
@@ -274,6 +277,11 @@ def _ranges(text: str) -> tuple[tuple[datetime, datetime], ...] | None:
     return tuple(pairs)
 
 
+def _conditions(text: str) -> str | None:
+    found = conditions.parse(_text(text) or "")
+    return conditions.written(found) or None
+
+
 def _zone(text: str) -> str | None:
     try:
         return ZoneInfo(text).key if text else None
@@ -303,8 +311,8 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "trace": (_text, "a trace id"),
     "bucket": (_time, _MOMENT),
     "q": (_text, "a text of up to 1,000 characters"),
-    "where": (_text, "a text of up to 1,000 characters"),
-    "sort": (_text, "a text of up to 1,000 characters"),
+    "where": (_conditions, "conditions joined by commas, for example status=failed,flag=high,latency_ms>150,"),
+    "sort": (lambda text: _one_of(SORTS)(text) if text else None, "slowest, newest or error"),
     "tz": (_zone, "an IANA time zone, for example Europe/Berlin,"),
 }
 assert list(_READERS) == [field.name for field in fields(Question) if field.default is not MISSING]  # noqa: S101

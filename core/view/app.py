@@ -23,6 +23,7 @@ page = st.navigation(
             st.Page(PAGES / "overview.py", title="Overview", icon=":material/monitoring:", default=True),
             st.Page(PAGES / "forecast.py", title="Forecast", icon=":material/trending_up:"),
             st.Page(PAGES / "anomalies.py", title="Anomalies", icon=":material/notifications:"),
+            st.Page(PAGES / "traces.py", title="Traces", icon=":material/account_tree:"),
             st.Page(PAGES / "price.py", title="Price", icon=":material/currency_bitcoin:"),
         ],
         "Trust": [

@@ -29,6 +29,7 @@ __all__ = ["current", "notices", "sidebar", "zone"]
 
 SOURCES = ["sample", "live", "otlp"]  # can be chosen before anything came from them
 TEXTS = ("start", "end", "exclude")  # typed, and kept as they were typed
+OF_TRACES = ("trace", "bucket", "q", "where", "sort")  # have their controls on that page, and stand in the link
 MORE = ("service", "measure", "by", "scope", "interval", "p", "start", "end", "tz", "exclude")
 
 
@@ -68,7 +69,9 @@ def sidebar(page: str) -> None:
     known = {name: text for name, text in link.items() if name in Question.__dataclass_fields__}
     linked, ignored = read(known, default_source)
     ignored += [f"{name[:40]} is no parameter." for name in link if name not in known]
-    st.session_state.setdefault("kept", {name: _held(name, known, linked) for name in known if _differs(name, linked)})
+    st.session_state.setdefault(
+        "kept", {name: _held(name, known, linked) for name in known if name not in OF_TRACES and _differs(name, linked)}
+    )
     with st.sidebar:
         # In the order in which they are seen; drawn in the order in which they depend on each other.
         first, line, ahead, pair, more = (st.container() for _ in range(5))
@@ -84,6 +87,7 @@ def sidebar(page: str) -> None:
         with ahead:
             params["horizon"] = _horizon(question)
     st.session_state["kept"] = {name: st.session_state[name] for name in params}
+    params |= {name: known[name] for name in OF_TRACES if name in known}
     question, faults = read(_given(params), default_source)
     _asked.set(_Asked(question, now, faults + _still_told(ignored, faults, question)))
 
