@@ -59,6 +59,7 @@ TABLES: dict[str, Table] = {
     "records": queries.record_chunks,
     "traces": traces.chunks,
     "drivers": _whole(causes.drivers),
+    "compare": _whole(causes.compare),
 }
 
 

@@ -11,7 +11,7 @@ from core import api, settings
 from core.question import Question
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8")
-FROM_A_LATER_PAGE = {"start2", "end2", "trace", "bucket", "q", "where", "sort"}  # accepted, and of no use yet
+FROM_A_LATER_PAGE = {"trace", "q", "where", "sort"}  # accepted, and of no use yet
 
 
 def rows(heading: str) -> list[list[str]]:

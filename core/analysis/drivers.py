@@ -20,7 +20,7 @@ from scipy.special import gammaln
 from core.analysis.metrics import Statement, condition, measured
 from core.question import Question, Window, is_latency
 
-__all__ = ["COLUMNS", "FALSE_DISCOVERIES", "MOST_VALUES", "SLOW", "drivers", "holders"]
+__all__ = ["COLUMNS", "FALSE_DISCOVERIES", "MOST_VALUES", "SLOW", "cuts", "drivers", "holders"]
 
 COLUMNS = ["key", "value", "share_slow", "share_all", "effect_ms", "n", "p_value", "significant"]
 MOST_VALUES = 200  # of one key, the most frequent ones
@@ -118,10 +118,17 @@ ORDER BY kind, key, value""",
     )
 
 
-def drivers(question: Question, holders: pd.DataFrame) -> pd.DataFrame:
+def cuts(holders: pd.DataFrame) -> dict[str, Floats | None]:
+    """Where the numbers of each key are parted into fifths; None for a key with few values, which stay apart."""
+    numeric = holders[holders["kind"] == "number"]
+    return {key: _cuts(held) for key, held in zip(numeric["key"], numeric["held"], strict=True)}
+
+
+def drivers(question: Question, holders: pd.DataFrame, cuts: dict[str, Floats | None] | None = None) -> pd.DataFrame:
     """One row a value that some records have and others don't, those that set the slow ones apart first.
 
-    `holders`: the answer to the statement of that name. Slow is the tenth with the largest values (where many share
+    `holders`: the answer to the statement of that name. `cuts` of other records are used in the place of their own, so
+    that both can be compared. Slow is the tenth with the largest values (where many share
     one value, what comes nearest to a tenth); with the stat `error_rate` the failed records take their place. Numbers
     with many values are looked at by fifths of their records. Left out is what is measured, what that is made of, what
     names a record, its hour and, of the failed, the annotation `error`.
@@ -134,7 +141,7 @@ def drivers(question: Question, holders: pd.DataFrame) -> pd.DataFrame:
     """
     records = _ranked(question, holders)
     everyone, slow = len(records.apart), int(records.apart.sum())
-    held = [one for one in _values(question, holders, records) if 0 < len(one.places) < everyone]
+    held = [one for one in _values(question, holders, records, cuts or {}) if 0 < len(one.places) < everyone]
     if not held or not 0 < slow < everyone:
         return _typed(pd.DataFrame(columns=COLUMNS))
     n = np.array([len(one.places) for one in held])
@@ -171,14 +178,16 @@ def _ranked(question: Question, holders: pd.DataFrame) -> Ranked:
     return Ranked(known, failed[order] if question.stat == "error_rate" else _slowest(known), rank)
 
 
-def _values(question: Question, holders: pd.DataFrame, records: Ranked) -> Iterator[Value]:
+def _values(
+    question: Question, holders: pd.DataFrame, records: Ranked, cuts: dict[str, Floats | None]
+) -> Iterator[Value]:
     numeric: dict[str, Ints] = {}
     for row in holders.itertuples():
         if row.kind == "records" or (row.kind != "own" and not _can_drive(row.key, question)):
             continue
         if row.kind == "number":
             numeric[row.key] = row.places
-            yield from _binned(row, records)
+            yield from _binned(row, records, cuts[row.key] if row.key in cuts else _cuts(row.held))
         elif row.kind == "own" or not row.names_record:
             # A text that is a number stands among the numbers too, and counts there.
             places, counted = row.places, numeric.get(row.key) if row.kind == "text" else None
@@ -203,21 +212,24 @@ def _slowest(held: Floats) -> Booleans:
     return min(cuts, key=lambda cut: abs(cut.mean() - SLOW) if cut.any() else 1)
 
 
-def _binned(row: Any, records: Ranked) -> Iterator[Value]:
-    """The numbers of one key: each of a few, or fifths."""
+def _binned(row: Any, records: Ranked, edges: Floats | None) -> Iterator[Value]:
+    """The numbers of one key, each value for itself or parted at `edges`."""
     different, codes = np.unique(row.held, return_inverse=True)
     if row.names_record and len(different) == len(row.held):
         return
-    if len(different) <= _FEW:
-        names = [_number(one) for one in different]
+    if edges is None:
+        names = [_number(one) for one in different[:MOST_VALUES]]
     else:
-        edges = _edges(row.held)
         codes = np.searchsorted(edges, row.held, side="right")
         inner = [f"{_number(low)} to {_number(high)}" for low, high in itertools.pairwise(edges)]
         names = [f"under {_number(edges[0])}", *inner, f"{_number(edges[-1])} or more"]
     ranks = records.rank[row.places]
     for code, name in enumerate(names):
         yield Value(row.key, name, np.sort(ranks[codes == code]))
+
+
+def _cuts(held: Floats) -> Floats | None:
+    return _edges(held) if len(np.unique(held)) > _FEW else None
 
 
 def _edges(held: Floats) -> Floats:

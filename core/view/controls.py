@@ -29,7 +29,8 @@ __all__ = ["current", "notices", "sidebar", "zone"]
 
 SOURCES = ["sample", "live", "otlp"]  # can be chosen before anything came from them
 TEXTS = ("start", "end", "exclude")  # typed, and kept as they were typed
-OF_TRACES = ("trace", "bucket", "q", "where", "sort")  # have their controls on that page, and stand in the link
+# Have their controls on that page, and stand in the link.
+OF_TRACES = ("trace", "bucket", "q", "where", "sort", "start2", "end2")
 MORE = ("service", "measure", "by", "scope", "interval", "p", "start", "end", "tz", "exclude")
 
 
