@@ -15,6 +15,7 @@ from core.lenient_json import strict
 __all__ = ["MAX_VALUE_BYTES", "Broken", "Splitter", "Value", "no_json"]
 
 MAX_VALUE_BYTES = 64 << 20
+_BETWEEN = b" \t\r,"  # what may stand between a value and the end of its line
 _LOOK_AHEAD = 4096  # bytes in which an envelope must say what it is
 _DEEPEST_INDENT = 64
 
@@ -142,28 +143,36 @@ class Splitter:
         return True
 
     def _take_at_once(self) -> bool:
-        """An object that ends where those of most files do: with its line, or with the first line that closes a brace
-        at the same indentation. A strict parser says whether it does; that is quicker than to look at each bracket.
+        """Objects, one below another, that end where those of most files do: with their line, or with the next line
+        that closes a brace at their indentation. A strict parser says whether they do; that is quicker than to look at
+        each bracket. Whether there was any.
         """
         buffer, at, end = self._buffer, self._at, self._end
-        indent, line_end = self._indent_before(at), buffer.find(b"\n", at, end)
-        if indent is None or line_end < 0:
+        indent = self._indent_before(at)
+        if indent is None:
             return False
-        raw = buffer[at:line_end].rstrip(b" \t\r,")
-        if not raw.endswith(b"}"):
-            brace = buffer.find(b"\n" + indent + b"}", line_end, end)
-            if brace < 0:
-                return False
-            raw = buffer[at : brace + len(indent) + 2]
-        try:
-            decoded = strict(raw)
-        except ValueError:
-            return False
-        if not _ENVELOPE_KEYS.isdisjoint(decoded):  # to be gone into
-            return False
-        self._found.append(Value(raw, self._line_at(at), self._within, decoded))
-        self._at += len(raw)
-        return True
+        opening, closing, taken = indent + b"{", b"\n" + indent + b"}", False
+        while (line_end := buffer.find(b"\n", at, end)) >= 0:
+            raw = buffer[at:line_end].rstrip(_BETWEEN)
+            if not raw.endswith(b"}"):
+                brace = buffer.find(closing, line_end, end)
+                if brace < 0:
+                    break
+                raw = buffer[at : brace + len(closing)]
+                line_end = buffer.find(b"\n", brace + 1, end)
+            try:
+                decoded = strict(raw)
+            except ValueError:
+                break
+            if not _ENVELOPE_KEYS.isdisjoint(decoded):  # to be gone into
+                break
+            self._found.append(Value(raw, self._line_at(at), self._within, decoded))
+            self._at, taken = at + len(raw), True
+            below = line_end + 1
+            if not (below and buffer.startswith(opening, below, end)) or buffer[self._at : line_end].strip(_BETWEEN):
+                break
+            at = below + len(indent)
+        return taken
 
     def _open(self) -> None:
         self._indent = self._indent_before(self._at)
