@@ -15,6 +15,7 @@ BENCHMARKS = [
     "otlp",
     "files",
     "xray",
+    "traces",
     "app",
 ]
 

@@ -16,7 +16,7 @@ from core.ingest.sample import Sample
 from core.view.text import NBSP
 
 APP = Path(__file__).resolve().parent.parent / "core" / "view" / "app.py"
-PAGES = ("overview", "forecast", "anomalies", "price", "sources")
+PAGES = ("overview", "forecast", "anomalies", "traces", "price", "sources")
 MEASURED = PAGES[:-1]  # those that are about a measure of the chosen source
 
 

@@ -11,7 +11,7 @@ from core.view.heading import say
 from core.view.sentences import Sentence
 from core.view.series import terms
 
-__all__ = ["stop_without_records", "stop_without_spans"]
+__all__ = ["stop_with_nothing_in_range", "stop_without_records", "stop_without_spans"]
 
 SOURCES = Path(__file__).resolve().parent.parent.parent / "pages" / "sources.py"
 
@@ -49,6 +49,12 @@ def stop_without_records() -> None:
         say(Sentence("These traces carry no annotations", "Their segments can be measured instead."))
         st.button("Measure segments", on_click=_choose, kwargs={"scope": "segments"}, type="primary")
         st.stop()
+    stop_with_nothing_in_range()
+
+
+def stop_with_nothing_in_range() -> None:
+    """End the page with what the source has instead, and a button that shows it."""
+    question, now = controls.current()
     oldest, newest = queries.reach(question.source)
     start, end = queries.window(question, now)
     if oldest is not None and newest is not None:

@@ -21,6 +21,13 @@ __all__ = ["show"]
 COPIED_UP_TO = 200_000  # characters of JSON on the page; more is behind its address
 _SHORT = 60  # characters of a name in a sentence
 _FACTS_UP_TO = 5_000
+_ODD = {  # what `analysis.waterfall` flags, of one span and of several
+    "no parent": ("span whose parent is not here", "spans whose parent is not here"),
+    "loop": ("loop of parents, cut here", "loops of parents, cut here"),
+    "starts before its parent": ("span starts before its parent", "spans start before their parent"),
+    "ends after its parent": ("span ends after its parent", "spans end after their parent"),
+    "no end": ("span without an end", "spans without an end"),
+}
 
 
 def show(question: Question, terms: Terms) -> None:
@@ -90,7 +97,7 @@ def _line(spans: pd.DataFrame, question: Question, terms: Terms) -> str:
     if "summary only" in flags:
         note = "Only its summary was read from X-Ray: its spans are not here."
         return f"{' · '.join(said)} :violet[{note}]"
-    odd = ", ".join(f"{count(n, 'span')}: {flag}" for flag, n in flags.items())
+    odd = ", ".join(count(n, *_ODD[flag]) for flag, n in flags.items())
     return " · ".join(said) + (f" · :violet[⚠ {odd}]" if odd else "")
 
 

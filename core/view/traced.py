@@ -18,7 +18,7 @@ from core.traces import Totals
 from core.view.sentences import Sentence
 from core.view.text import NOTHING, Terms, amount, count, safe, when, zone_name
 
-__all__ = ["chosen", "controls", "listed", "sentence"]
+__all__ = ["chosen", "controls", "listed", "narrowed", "sentence", "widen"]
 
 ORDERS = dict(zip(SORTS, ("Slowest", "Newest", "Failed"), strict=True))
 ROWS_HIGH = 218  # px: five rows and the head of the sixth, so that more are felt to follow
@@ -27,7 +27,7 @@ ROWS_HIGH = 218  # px: five rows and the head of the sixth, so that more are fel
 def sentence(totals: Totals, question: Question, terms: Terms, time: str) -> Sentence:
     """`7,214 traces, 58 failed, the slowest 2.31 s`, and what they are of."""
     if not totals.traces:
-        return Sentence(f"No traces match in {time}", "Take a condition away, or choose a longer range at the left.")
+        return Sentence(f"No trace matches in {time}", "Take a condition away, or choose a longer range at the left.")
     title = f"{count(totals.traces, 'trace')}, {count(totals.failed)} failed, the slowest"
     of = f"of {safe(question.service)}" if question.service else "of all services"
     if question.bucket is not None:
@@ -106,6 +106,17 @@ def listed(question: Question, now: datetime, terms: Terms) -> None:
     )
 
 
+def narrowed(question: Question) -> bool:
+    """Whether more than the range narrows the list."""
+    return any((question.service, question.bucket, question.q, question.where))
+
+
+def widen() -> None:
+    """Take away what narrows the list, but its range."""
+    chosen(bucket=None, q=None, where=None)
+    st.session_state["service"] = None
+
+
 def chosen(**values: str | None) -> None:
     """Write parameters of this page to the link."""
     for name, value in values.items():
@@ -142,8 +153,8 @@ def _columns(terms: Terms, longest_ms: float) -> dict[str, Any]:
             color="gray",
         ),
         "status": "Status",
-        "service": "Service",
-        "name": "Name",
+        "service": st.column_config.TextColumn("Service", width=130),
+        "name": st.column_config.TextColumn("Name", width=150),
         "span_count": st.column_config.NumberColumn("Spans", format="localized"),
         "trace": "Trace",
     }

@@ -144,7 +144,7 @@ def _frame(spans: pd.DataFrame, deep: int, *, named: bool) -> list[Layer]:
         str(index): "\u200b" + NBSP * 3 * min(depth, _DEEPEST) + line(name)
         for index, (name, depth) in enumerate(zip(spans["name"], spans["depth"], strict=True))
     }
-    marks = {str(index): label for index, label in axis.labels.items()}
+    marks = {str(at): label if label[-1] == "s" else f"{label}{NBSP}ms" for at, label in axis.labels.items()}
     times = {
         "orient": "top",
         "values": [index * axis.step for index in axis.labels],
