@@ -5,14 +5,14 @@ Messages are walked field by field: `MessageToDict` takes more than four times a
 
 import math
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1 import common_pb2
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1 import resource_pb2
@@ -29,29 +29,34 @@ __all__ = ["groups", "plain"]
 
 M = TypeVar("M", bound=Message)
 
+_SHORT = 256  # bytes; longer attributes seldom come twice, and those that did are kept
 
-def _with_encoded_spans() -> Any:
-    """The message `TracesData`, on the wire the same as a request to export, with bytes in the place of each span."""
+
+def _encoding(message: str, field: str) -> Callable[[str], Any]:
+    """OTLP's messages by name, the same on the wire, but for bytes in the place of each value of one field."""
     file = FileDescriptorProto.FromString(trace_pb2.DESCRIPTOR.serialized_pb)
-    (scope_spans,) = (message for message in file.message_type if message.name == "ScopeSpans")
-    (spans,) = (field for field in scope_spans.field if field.name == "spans")
-    spans.type = FieldDescriptorProto.TYPE_BYTES
-    spans.ClearField("type_name")
+    (holder,) = (known for known in file.message_type if known.name == message)
+    (held,) = (known for known in holder.field if known.name == field)
+    held.type = FieldDescriptorProto.TYPE_BYTES
+    held.ClearField("type_name")
     pool = DescriptorPool()
     for needed in (common_pb2.DESCRIPTOR, resource_pb2.DESCRIPTOR):
         pool.AddSerializedFile(needed.serialized_pb)
     pool.AddSerializedFile(file.SerializeToString())
-    return GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.TracesData"))
+    return lambda name: GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}"))
 
 
-_WithEncodedSpans = _with_encoded_spans()
+_WithEncodedSpans = _encoding("ScopeSpans", "spans")("TracesData")  # it is what a request to export is
+# Attributes are decoded one by one: of most that come an equal one came before.
+_with_encoded_attributes = _encoding("Span", "attributes")
+_Request, _Span = _with_encoded_attributes("TracesData"), _with_encoded_attributes("Span")
 
 
-def groups(body: bytes, note: Note) -> list[Group[Span | bytes]]:
+def groups(body: bytes, note: Note) -> list[Group[Any]]:
     """The request's spans by resource and scope, encoded where one of them is damaged. Raises `MalformedSegment`
     (`not_otlp`).
     """
-    request = _decoded(ExportTraceServiceRequest, body) or _decoded(_WithEncodedSpans, body) or _WithEncodedSpans()
+    request = _decoded(_Request, body) or _decoded(_WithEncodedSpans, body) or _WithEncodedSpans()
     if body and not request.resource_spans:  # what is no protobuf at all may still read as fields nobody knows
         raise MalformedSegment("not_otlp", "The body is no ExportTraceServiceRequest in protobuf.")
     return [
@@ -61,11 +66,11 @@ def groups(body: bytes, note: Note) -> list[Group[Span | bytes]]:
     ]
 
 
-def plain(sent: Span | bytes, note: Note) -> Sent:
+def plain(sent: Any, note: Note) -> Sent:
     """One span; its ids and times are unchecked. Raises `MalformedSegment` (`not_a_span`)."""
-    span = _decoded(Span, sent) if isinstance(sent, bytes) else sent
+    span = _decoded(_Span, sent) if isinstance(sent, bytes) else sent
     if span is None:
-        raise MalformedSegment("not_a_span", "A span can't be decoded: it is damaged, or a text in it is no UTF-8.")
+        raise _not_a_span()
     status, events, links = span.status, span.events, span.links
     return Sent(
         span.trace_id.hex(),
@@ -75,7 +80,7 @@ def plain(sent: Span | bytes, note: Note) -> Sent:
         span.kind,
         span.start_time_unix_nano,
         span.end_time_unix_nano,
-        _attributes(span.attributes, note),
+        _decoded_attributes(span.attributes, note),
         status.code,
         status.message,
         [_event(event, note) for event in events] if events else [],
@@ -142,6 +147,37 @@ def _scope(scope: InstrumentationScope, schema_url: str, note: Note) -> Fields:
         schema_url=schema_url,
         dropped_attributes_count=scope.dropped_attributes_count,
     )
+
+
+def _not_a_span() -> MalformedSegment:
+    return MalformedSegment("not_a_span", "A span can't be decoded: it is damaged, or a text in it is no UTF-8.")
+
+
+def _decoded_attributes(sent: Iterable[bytes], note: Note) -> Fields:
+    """Raises `MalformedSegment` (`not_a_span`)."""
+    attributes: Fields = {}
+    for encoded in sent:
+        known = _scalar(encoded) if len(encoded) <= _SHORT else None
+        if known is None:
+            attribute = _decoded(KeyValue, encoded)
+            if attribute is None:
+                raise _not_a_span()
+            known = attribute.key, _value(attribute.value, note)
+        if known[0] in attributes:
+            note("attribute_twice")
+        attributes[known[0]] = known[1]
+    return attributes
+
+
+@lru_cache(maxsize=4096)
+def _scalar(encoded: bytes) -> tuple[str, str | float | bool] | None:
+    """Name and value of an attribute; None where the value is no scalar, or there is something to be noted."""
+    attribute = _decoded(KeyValue, encoded)
+    if attribute is None:
+        return None
+    odd: list[str] = []
+    value = _value(attribute.value, odd.append)
+    return (attribute.key, value) if isinstance(value, str | int | float) and not odd else None
 
 
 def _attributes(sent: Iterable[KeyValue], note: Note) -> Fields:
