@@ -79,14 +79,16 @@ def holders(question: Question, window: Window) -> Statement:
     return Statement(
         f"""WITH ranked AS MATERIALIZED (
     SELECT (row_number() OVER () - 1)::INTEGER AS place, trace_id, span_id, timestamp, service, name, numbers, texts,
-        booleans, failed, coalesce({value}, 'nan'::DOUBLE) AS value
+        booleans, failed, coalesce({value}, 'nan'::DOUBLE) AS value,
+        TRY_CAST('0x' || left(trace_id, 16) AS UBIGINT) AS trace_prefix
     FROM records WHERE {where} {some}
 ),
 entries AS (
     SELECT 'own' AS kind, 'service' AS key, service AS value, place FROM ranked WHERE service IS NOT NULL UNION ALL
     SELECT 'own', 'name', name, place FROM ranked UNION ALL
-    SELECT DISTINCT 'own', 'step', spans.name, place
-    FROM spans JOIN ranked ON spans.trace_id = ranked.trace_id AND spans.span_id <> ranked.span_id
+    SELECT 'own', 'step', spans.name, place
+    FROM spans JOIN ranked ON spans.trace_prefix = ranked.trace_prefix
+        AND NOT spans.trace_id <> ranked.trace_id AND spans.span_id <> ranked.span_id  -- numbers alone are hashed
     WHERE spans.source = $source AND started_at >= $from - INTERVAL 1 HOUR AND started_at < $end + INTERVAL 1 HOUR
     UNION ALL
     SELECT 'text', unnest(map_keys(booleans)), unnest(map_values(booleans))::VARCHAR, place FROM ranked UNION ALL
@@ -192,7 +194,9 @@ def _values(
             # A text that is a number stands among the numbers too, and counts there.
             places, counted = row.places, numeric.get(row.key) if row.kind == "text" else None
             rest = places if counted is None else np.setdiff1d(places, counted)
-            yield Value(row.key, row.value, np.sort(records.rank[rest]))
+            ranks = records.rank[rest]
+            several = row.kind == "own" and row.key == "step"  # a trace may have it many times
+            yield Value(row.key, row.value, np.unique(ranks) if several else np.sort(ranks))
 
 
 def _can_drive(key: str, question: Question) -> bool:
@@ -214,11 +218,12 @@ def _slowest(held: Floats) -> Booleans:
 
 def _binned(row: Any, records: Ranked, edges: Floats | None) -> Iterator[Value]:
     """The numbers of one key, each value for itself or parted at `edges`."""
-    different, codes = np.unique(row.held, return_inverse=True)
-    if row.names_record and len(different) == len(row.held):
+    if row.names_record and len(_different(row.held)) == len(row.held):
         return
     if edges is None:
-        names = [_number(one) for one in different[:MOST_VALUES]]
+        different = _different(row.held)[:MOST_VALUES]
+        codes = np.searchsorted(different, row.held)
+        names = [_number(one) for one in different]
     else:
         codes = np.searchsorted(edges, row.held, side="right")
         inner = [f"{_number(low)} to {_number(high)}" for low, high in itertools.pairwise(edges)]
@@ -228,8 +233,14 @@ def _binned(row: Any, records: Ranked, edges: Floats | None) -> Iterator[Value]:
         yield Value(row.key, name, np.sort(ranks[codes == code]))
 
 
+def _different(held: Floats) -> Floats:
+    """The values, each once, ascending; a plain sort takes a third of the time of `np.unique`."""
+    order = np.sort(held)
+    return order[np.concatenate([[True], order[1:] != order[:-1]])]
+
+
 def _cuts(held: Floats) -> Floats | None:
-    return _edges(held) if len(np.unique(held)) > _FEW else None
+    return _edges(held) if len(_different(held)) > _FEW else None
 
 
 def _edges(held: Floats) -> Floats:
