@@ -1,9 +1,9 @@
-"""Which traces there are, the slowest or failed ones first, and one of them in full."""
+"""Which traces there are, the slowest or failed ones first, one of them in full, and what all of them tell."""
 
 import streamlit as st
 
 from core import traces
-from core.view import controls, guards, one_trace, series, traced
+from core.view import compare, controls, drivers, guards, one_trace, series, service_map, traced
 from core.view.heading import heading, say
 from core.view.sentences import the_last
 
@@ -16,10 +16,27 @@ if not (totals.traces or question.trace or traced.narrowed(question)):
     guards.stop_with_nothing_in_range()
 time = "this range" if question.start or question.end else the_last(question.range)
 say(traced.sentence(totals, question, terms, time))
-traced.controls(question)
-if totals.traces:
-    traced.listed(question, now, terms)
-elif traced.narrowed(question):
-    st.button("Take all conditions away", on_click=traced.widen, type="primary")
-if question.trace:
-    one_trace.show(question, terms)
+listed, driven, mapped, compared = st.tabs(
+    ["Traces", "Drivers", "Service map", "Compare"],
+    default="Compare" if question.start2 or question.end2 else "Traces",
+    key="of_traces",
+    on_change="rerun",  # only what is open is computed
+)
+if driven.open:
+    with driven:
+        drivers.draw(question, now)
+if mapped.open:
+    with mapped:
+        service_map.draw(question, now)
+if compared.open:
+    with compared:
+        compare.draw(question, now)
+if listed.open:
+    with listed:
+        traced.controls(question)
+        if totals.traces:
+            traced.listed(question, now, terms)
+        elif traced.narrowed(question):
+            st.button("Take all conditions away", on_click=traced.widen, type="primary")
+        if question.trace:
+            one_trace.show(question, terms)

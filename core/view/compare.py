@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import causes
 from core.causes import PERCENTILES, Latencies
-from core.question import Question, Window, read, unit
+from core.question import Question, Window, unit
 from core.view import controls, share
 from core.view.axis import Values, plane, values
 from core.view.draw import chart
@@ -30,6 +30,7 @@ from core.view.text import (
     zone,
     zone_name,
 )
+from core.view.traced import chosen
 from core.view.vega import Layer, Spec, drawn, meaning, number, rows
 
 __all__ = ["curves", "draw", "drivers", "said", "statistics"]
@@ -42,7 +43,7 @@ _NAMED = {50: "Median", 90: "90th percentile", 95: "95th percentile", 99: "99th 
 
 def draw(question: Question, now: datetime) -> None:
     """All of the tab, with the controls for the range to compare with."""
-    question = _chosen(question, now)
+    _controls(question, now)
     windows = causes.looked_at(question, now), causes.before(question, now)
     first, second = (causes.latencies(question, window) for window in windows)
     shown = terms(question, 1.0, now, now, zone(controls.zone()))
@@ -158,21 +159,20 @@ def drivers(beside: pd.DataFrame, terms: Terms) -> Table:
     return Table(frame, columns, f"{count(len(frame), 'value')} with their shares in both ranges.")
 
 
-def _chosen(question: Question, now: datetime) -> Question:
-    """`question` with the range to compare with as it was typed."""
+def _controls(question: Question, now: datetime) -> None:
+    """The range to compare with, which is kept in the link as it was typed, and the CSV."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        start = st.text_input(
-            "Compare with, from (UTC)", key="start2", placeholder="the time before", bind="query-params"
-        )
-        end = st.text_input("To (UTC)", key="end2", placeholder="as long as this range", bind="query-params")
-        typed, faults = read({name: text for name, text in (("start2", start), ("end2", end)) if text})
-        question = replace(question, start2=typed.start2, end2=typed.end2)
+        _typed("start2", "Compare with, from (UTC)", "the time before")
+        _typed("end2", "To (UTC)", "as long as this range")
         st.space("stretch")
         address = share.csv("compare", question, now)
         st.link_button("Comparison as CSV", address, type="tertiary", icon=":material/download:")
-    for fault in faults:
-        st.info(safe(fault), icon=":material/info:")
-    return question
+
+
+def _typed(name: str, label: str, placeholder: str) -> None:
+    state, key = st.session_state, f"compare_{name}"
+    state[key] = st.query_params.get(name, "")
+    st.text_input(label, key=key, placeholder=placeholder, on_change=lambda: chosen(**{name: state[key] or None}))
 
 
 def _show(table: Table) -> None:
