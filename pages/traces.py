@@ -16,12 +16,10 @@ if not (totals.traces or question.trace or traced.narrowed(question)):
     guards.stop_with_nothing_in_range()
 time = "this range" if question.start or question.end else the_last(question.range)
 say(traced.sentence(totals, question, terms, time))
-listed, driven, mapped, compared = st.tabs(
-    ["Traces", "Drivers", "Service map", "Compare"],
-    default="Compare" if question.start2 or question.end2 else "Traces",
-    key="of_traces",
-    on_change="rerun",  # only what is open is computed
-)
+# Not as `default`: another default makes other tabs, of which the first is open.
+st.session_state.setdefault("of_traces", "Compare" if question.start2 or question.end2 else "Traces")
+names = ["Traces", "Drivers", "Service map", "Compare"]
+listed, driven, mapped, compared = st.tabs(names, key="of_traces", on_change="rerun")  # what is open is computed alone
 if driven.open:
     with driven:
         drivers.draw(question, now)

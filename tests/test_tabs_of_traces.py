@@ -85,3 +85,13 @@ def test_markup_of_traces_stays_text_in_each_tab(empty, tab):  # noqa: F811
 
     shown = " ".join([one.value for kind in (app.markdown, app.subheader, app.title) for one in kind])
     assert "![x](" not in shown.replace(NBSP, " ")
+
+
+@pytest.mark.parametrize(("typed", "sentences"), [("2026-01-01", 0), ("bad", 1)])
+def test_the_comparison_stays_open_whatever_is_typed(sample, typed, sentences):  # noqa: F811
+    app = opened("Compare", range="3d")
+
+    app.text_input(key="compare_start2").input(typed).run()
+
+    assert app.text_input(key="compare_start2").value == typed
+    assert len(app.info) == sentences
