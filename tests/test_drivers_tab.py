@@ -34,6 +34,12 @@ def test_text_from_traces_stays_text():
     assert "](" not in said
 
 
+def test_a_long_value_is_cut_in_the_sentence():
+    said = drivers.said(found(("k", "v" * 10_000, 0.9, 0.1, 1.0, 9, 0.0, True)), failed=False)
+
+    assert len(said) < 200
+
+
 def test_the_table_has_shares_in_per_cent_and_says_which_are_drivers():
     frame = found(("size", "9 or more", 0.9, 0.2, 1500.0, 40, 0.0, True), ("a", "b", 0.1, 0.1, None, 20, 0.5, False))
 

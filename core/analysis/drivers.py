@@ -192,11 +192,17 @@ def _values(
             yield from _binned(row, records, cuts[row.key] if row.key in cuts else _cuts(row.held))
         elif row.kind == "own" or not row.names_record:
             # A text that is a number stands among the numbers too, and counts there.
-            places, counted = row.places, numeric.get(row.key) if row.kind == "text" else None
-            rest = places if counted is None else np.setdiff1d(places, counted)
-            ranks = records.rank[rest]
-            several = row.kind == "own" and row.key == "step"  # a trace may have it many times
-            yield Value(row.key, row.value, np.unique(ranks) if several else np.sort(ranks))
+            counted = numeric.get(row.key) if row.kind == "text" else None
+            yield Value(row.key, row.value, _places(row.places, records, without=counted))
+
+
+def _places(numbers: Ints, records: Ranked, without: Ints | None = None) -> Ints:
+    """Where the records of these numbers stand in the order, ascending and each once; a sort takes twice the time."""
+    here = np.zeros(len(records.rank), bool)
+    here[records.rank[numbers]] = True
+    if without is not None:
+        here[records.rank[without]] = False
+    return np.flatnonzero(here)
 
 
 def _can_drive(key: str, question: Question) -> bool:
@@ -228,9 +234,8 @@ def _binned(row: Any, records: Ranked, edges: Floats | None) -> Iterator[Value]:
         codes = np.searchsorted(edges, row.held, side="right")
         inner = [f"{_number(low)} to {_number(high)}" for low, high in itertools.pairwise(edges)]
         names = [f"under {_number(edges[0])}", *inner, f"{_number(edges[-1])} or more"]
-    ranks = records.rank[row.places]
     for code, name in enumerate(names):
-        yield Value(row.key, name, np.sort(ranks[codes == code]))
+        yield Value(row.key, name, _places(row.places[codes == code], records))
 
 
 def _different(held: Floats) -> Floats:

@@ -62,7 +62,7 @@ def said(frame: pd.DataFrame, *, failed: bool) -> str:
     if significant.empty:
         return f"Nothing sets the {whose} apart"
     first = significant.iloc[0]
-    what = f"{safe(first['key'])} is {safe(first['value'])}"
+    what = " is ".join(safe(_short(first[name])) for name in ("key", "value"))
     return f"In {per_cent(first['share_slow'])} of the {whose} {what}, in {per_cent(first['share_all'])} of all"
 
 
@@ -138,3 +138,7 @@ def _small_print(question: Question, now: datetime, frame: pd.DataFrame) -> str:
     if question.service is not None:
         parts.append(f"Records of {safe(question.service)}.")
     return " ".join(parts)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"
