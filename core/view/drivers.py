@@ -137,6 +137,8 @@ def _small_print(question: Question, now: datetime, frame: pd.DataFrame) -> str:
         parts.append("No value is on some records and not on others, or all of them took the same time.")
     if question.service is not None:
         parts.append(f"Records of {safe(question.service)}.")
+    if question.q or question.where:
+        parts.append("Search and conditions of the list do not narrow this.")
     return " ".join(parts)
 
 
