@@ -1,5 +1,6 @@
 """What was observed: buckets, records, prices, and what is usual; straight from the store."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from core.question import Question, Window, bucket_start, unit
 __all__ = [
     "annotation_keys",
     "column",
+    "file_stem",
     "flagged",
     "groups",
     "left_out",
@@ -71,6 +73,13 @@ def threshold(question: Question, now: datetime) -> float:
         values = values.groupby(["group", values["ds"].dt.floor("D")], dropna=False)["y"].agg(how).reset_index()
     high = values["y"].quantile(0.95)
     return float(f"{high:.2g}") if high > 0 else 1.0
+
+
+def file_stem(question: Question, now: datetime) -> str:
+    """What a file with the answer is called: `tracecast-sample-20261111T1300-20261125T1300-150ms`."""
+    asked, line = window(question, now), threshold(question, now)
+    parts = ["tracecast", question.source, *(f"{at:%Y%m%dT%H%M}" for at in asked)]
+    return re.sub(r"[^\w.-]", "-", "-".join([*parts, f"{line:g}{unit(question.measure, question.stat)}"]))
 
 
 def usual(question: Question, columns: Sequence[str], now: datetime) -> dict[str, float | None]:

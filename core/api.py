@@ -69,11 +69,12 @@ async def table(request: Request) -> Response:
     if name not in TABLES:
         raise NotFound(f"There is no table {name[:40]}; the tables are {', '.join(TABLES)}.")
     question = parse(request.query_params, settings.current().source)
-    chunks = export.csv(await _in_thread(TABLES[name], question, _now()))
+    now = _now()
+    chunks = export.csv(await _in_thread(TABLES[name], question, now))
     # The first chunk before the answer begins, so that an error still becomes a status.
     first = await _in_thread(next, chunks, b"")
-    file = f"tracecast-{question.source.replace(':', '-')}-{name}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+    stem = await _in_thread(queries.file_stem, question, now)
+    headers = {"Content-Disposition": f'attachment; filename="{stem}-{name}.csv"'}
     return StreamingResponse(_streamed(first, chunks), media_type="text/csv; charset=utf-8", headers=headers)
 
 

@@ -11,6 +11,7 @@ from core import activity, settings, store
 from core.aggregates import (
     annotation_keys,
     column,
+    file_stem,
     flagged,
     groups,
     left_out,
@@ -53,6 +54,7 @@ __all__ = [
     "column",
     "cost",
     "crossings",
+    "file_stem",
     "flagged",
     "forecast",
     "groups",

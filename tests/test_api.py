@@ -196,10 +196,12 @@ def test_the_csv_and_the_page_answer_with_the_same_numbers(address):
     assert downloaded["ds"].iloc[0] == f"{NOW.isoformat()}Z"
 
 
-def test_a_download_names_its_source_and_table(address):
-    answer = requests.get(f"{address}/api/v1/hourly.csv?source=file:a.json", timeout=5)
+def test_a_download_names_its_source_range_threshold_and_table(address):
+    asked = "source=file:a.json&start=2026-11-01&end=2026-11-02T12:30"
+    answer = requests.get(f"{address}/api/v1/hourly.csv?{asked}", timeout=5)
 
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="tracecast-file-a.json-hourly.csv"'
+    name = "tracecast-file-a.json-20261101T0000-20261102T1230-150ms-hourly.csv"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
 
 

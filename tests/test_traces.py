@@ -144,7 +144,7 @@ def test_the_csv_has_the_columns_of_the_contract(shop, address):
         f"{address}/api/v1/traces.csv?source=live&start=2026-11-24&end=2026-11-25&where=flag%3Dhigh", timeout=30
     )
 
-    assert answer.headers["content-disposition"] == 'attachment; filename="tracecast-live-traces.csv"'
+    assert "tracecast-live-20261124T0000-20261125T0000-150ms-traces.csv" in answer.headers["content-disposition"]
     assert answer.text.splitlines() == [
         "source,measure,unit,trace_id,started_at,duration_ms,service,name,error,fault,throttle,http_status,span_count",
         f"live,latency_ms,ms,{1:032x},2026-11-24T13:00:00Z,50.0,shop,checkout,false,false,false,200,1",

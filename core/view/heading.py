@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.question import Question
 from core.view import share
@@ -15,16 +16,20 @@ SIMULATED = (
 )
 
 
-def heading(name: str, table: str, question: Question, now: datetime) -> None:
-    """The first line of the page `name`; `table` is the CSV that holds its numbers."""
+def heading(name: str, table: str, question: Question, now: datetime) -> DeltaGenerator:
+    """The first line of the page `name`; `table` is the CSV that holds its numbers.
+    Answers with the place of its actions, for more of them.
+    """
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             st.markdown(f"**{name}**", width="content")
             if question.source == "sample":
                 st.badge("Simulated data", icon=":material/experiment:", color="gray", help=SIMULATED)
         st.space("stretch")
-        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+        actions = st.container(horizontal=True, vertical_alignment="center", width="content")
+        with actions:
             share.actions(table, question, now)
+    return actions
 
 
 def say(sentence: Sentence) -> None:

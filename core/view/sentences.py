@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import pandas as pd
 
+from core.question import Question
 from core.view.text import (
     NBSP,
     Terms,
@@ -45,7 +46,9 @@ __all__ = [
     "shares_only",
     "small_print",
     "stopped",
+    "subject",
     "the_last",
+    "time",
     "usual",
     "will_cross",
 ]
@@ -310,6 +313,16 @@ def the_last(range_: str) -> str:
         return "all there is"
     number, noun = int(range_[:-1]), "hour" if range_.endswith("h") else "day"
     return f"the last {noun}" if number == 1 else f"the last {number} {noun}s"
+
+
+def subject(question: Question, terms: Terms) -> str:
+    """What a page or a file is about, plain text: `sample, the last 14 days, 150 ms`."""
+    return f"{question.source}, {time(question)}, {exactly(terms.threshold, terms.unit)}"
+
+
+def time(question: Question) -> str:
+    """The range of a question in words."""
+    return "this range" if question.start or question.end else the_last(question.range)
 
 
 def usual(value: float | None, expected: float | None) -> str:

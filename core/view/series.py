@@ -66,8 +66,7 @@ class Answer:
     @property
     def time(self) -> str:
         """The range in words."""
-        fixed = self.question.start or self.question.end
-        return "this range" if fixed else sentences.the_last(self.question.range)
+        return sentences.time(self.question)
 
     def most_found(self, found: pd.DataFrame) -> tuple[Series, pd.DataFrame]:
         """The group in which most was `found` (of `queries.anomalies`), and what; all of it where nothing is split."""

@@ -9,7 +9,7 @@ import streamlit as st
 from core import queries
 from core.question import Question, to_params
 
-__all__ = ["actions", "csv", "fixed", "moving"]
+__all__ = ["actions", "csv", "fixed", "link", "moving"]
 
 
 def fixed(question: Question, now: datetime) -> Question:
@@ -28,12 +28,17 @@ def csv(table: str, question: Question, now: datetime) -> str:
     return f"/api/v1/{table}.csv?{urlencode(to_params(fixed(question, now)))}"
 
 
+def link(question: Question) -> str:
+    """The address of the page on screen for `question`."""
+    page = (st.context.url or "").rstrip("/") + "/"
+    return f"{page}?{urlencode(to_params(question))}"
+
+
 def actions(table: str, question: Question, now: datetime) -> None:
     """Draw "Copy link" and "Download CSV"."""
-    page = (st.context.url or "").rstrip("/") + "/"
     with st.popover("Copy link", type="tertiary", icon=":material/link:"):
         st.markdown("**With these numbers**, whenever it is opened")
-        st.code(f"{page}?{urlencode(to_params(fixed(question, now)))}", language=None, wrap_lines=True)
+        st.code(link(fixed(question, now)), language=None, wrap_lines=True)
         st.markdown("**With the numbers of the day**, up to when it is opened")
-        st.code(f"{page}?{urlencode(to_params(moving(question)))}", language=None, wrap_lines=True)
+        st.code(link(moving(question)), language=None, wrap_lines=True)
     st.link_button("Download CSV", csv(table, question, now), type="tertiary", icon=":material/download:")

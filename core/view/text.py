@@ -28,6 +28,7 @@ __all__ = [
     "measure_noun",
     "offset",
     "per_cent",
+    "plain",
     "safe",
     "spread",
     "terms",
@@ -126,6 +127,11 @@ def safe(text: str) -> str:
     line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", " ", text).split())
     parted = _FOUND_AFTER_PARSING.sub(rf"\g<0>{_JOINER}", line)
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", parted)
+
+
+def plain(markdown: str) -> str:
+    """The characters that a line of our own Markdown (bold words, and what `safe` made) shows."""
+    return re.sub(r"\\(.)|\*\*", r"\1", markdown.replace(_JOINER, ""))
 
 
 # Numbers
