@@ -3,10 +3,10 @@
 import streamlit as st
 
 from core import queries
-from core.view import controls, draw, guards, sentences, series, tables
+from core.view import controls, draw, guards, sentences, series, tables, traced
 from core.view.heading import heading, say
 from core.view.sentences import Sentence
-from core.view.text import NOTHING, safe
+from core.view.text import safe
 
 question, now = controls.current()
 heading("Anomalies", "anomalies", question, now)
@@ -25,4 +25,4 @@ draw.anomalies(answer, shown, own)
 if found.empty:
     st.stop()
 table = tables.found(answer.terms, found)
-st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+traced.leading(table, "found")

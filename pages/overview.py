@@ -3,16 +3,17 @@
 import streamlit as st
 
 from core import queries
-from core.view import cards, controls, draw, guards, losses, series, tables
+from core.view import cards, controls, draw, guards, losses, report, series, tables, traced
 from core.view.heading import heading, say
 from core.view.sentences import the_last
-from core.view.text import NOTHING
 
 question, now = controls.current()
-heading("Overview", question.granularity, question, now)
+actions = heading("Overview", question.granularity, question, now)
 guards.stop_without_records()
 answer = series.ask()
 say(answer.sentence())
+with actions:
+    report.button(answer)
 
 if answer.dots:
     records = queries.points(question, now, draw.MOST_DOTS)
@@ -38,4 +39,4 @@ if found.empty:
     st.markdown(f"Nothing unusual in {the_last(question.range)}, nothing predicted.")
     st.stop()
 table = tables.look_at_first(answer.terms, found)
-st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+traced.leading(table, "look-at-first")

@@ -4,6 +4,8 @@ Each function answers with a `Table`; the page shows it with `st.dataframe(table
 placeholder=NOTHING, hide_index=True, alt=table.alt)`. Texts need no escape there: a table shows them as they are.
 """
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -22,6 +24,7 @@ class Table(NamedTuple):
     frame: pd.DataFrame
     columns: dict[str, Any]
     alt: str
+    buckets: Sequence[datetime | None] = ()  # of each row, whose traces it leads to (naive UTC); None: yet to come
 
 
 def ahead(terms: Terms, forecast: pd.DataFrame) -> Table:
@@ -80,7 +83,8 @@ def found(terms: Terms, anomalies: pd.DataFrame) -> Table:
         "chance": "Chance",
         "group": "Group",
     }
-    return Table(frame, columns, f"{count(len(frame), 'anomaly', 'anomalies')}, newest first.")
+    said = f"{count(len(frame), 'anomaly', 'anomalies')}, newest first."
+    return Table(frame, columns, said, _starts(rows))
 
 
 def look_at_first(terms: Terms, anomalies: pd.DataFrame, *, most: int = 5) -> Table:
@@ -101,7 +105,7 @@ def look_at_first(terms: Terms, anomalies: pd.DataFrame, *, most: int = 5) -> Ta
         "much": "How much",
         "group": "Group",
     }
-    return Table(frame, columns, f"{count(len(frame), 'thing')} to look at first.")
+    return Table(frame, columns, f"{count(len(frame), 'thing')} to look at first.", _starts(rows))
 
 
 def by_flag(groups: pd.DataFrame, unit: str, *, key: str = "Flag") -> Table:
@@ -166,6 +170,13 @@ def during(start: pd.Timestamp, end: pd.Timestamp, terms: Terms) -> str:
         days = [when(day, terms, granularity="daily") for day in (start, last)]
         return days[0] if days[0] == days[1] else " to ".join(days)
     return " to ".join(between(start, end, terms))
+
+
+def _starts(rows: pd.DataFrame) -> list[datetime | None]:
+    return [
+        None if kind == "predicted" else start.to_pydatetime()
+        for kind, start in zip(rows["kind"], rows["start"], strict=True)
+    ]
 
 
 def _groups(rows: pd.DataFrame) -> dict[str, list[str | None]]:
