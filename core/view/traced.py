@@ -47,8 +47,7 @@ def controls(question: Question) -> None:
     state = st.session_state
     state["traces_order"] = question.sort or SORTS[0]
     state["traces_text"] = question.q or ""
-    left, middle, right = st.columns([4, 7, 2], vertical_alignment="center")
-    with left:
+    with st.container(horizontal=True, vertical_alignment="center"):
         st.segmented_control(
             "Order",
             SORTS,
@@ -56,8 +55,8 @@ def controls(question: Question) -> None:
             key="traces_order",
             label_visibility="collapsed",
             on_change=lambda: _write("sort", state["traces_order"]),
+            width="content",
         )
-    with middle:
         st.text_input(
             "Search",
             key="traces_text",
@@ -66,8 +65,8 @@ def controls(question: Question) -> None:
             icon=":material/search:",
             on_change=_search,
         )
-    with right, st.popover("Filter", icon=":material/filter_alt:", width="stretch"):
-        _add_condition(question)
+        with st.popover("Filter", icon=":material/filter_alt:", width="content"):
+            _add_condition(question)
     _set_conditions(question)
 
 
