@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 import pandas as pd
 import streamlit as st
 
-from core import queries, store
 from core.analysis import comparison, service_map
 from core.analysis import drivers as found
 from core.analysis import steps as own
 from core.analysis.comparison import PERCENTILES, Latencies
-from core.analysis.metrics import Statement
 from core.analysis.service_map import MOST_CALLS
+from core.asked import READ_ALOUD, reach, run, version, window
 from core.question import Question, Window, bucket_width, unit
 
 __all__ = [
@@ -34,14 +33,14 @@ def looked_at(question: Question, now: datetime) -> Window:
     """The stretch whose causes are asked for: the bucket, where one is chosen, else the range."""
     if question.bucket is not None:
         return Window(question.bucket, question.bucket + bucket_width(question.granularity))
-    return queries.window(question, now)
+    return window(question, now)
 
 
 def drivers(question: Question, now: datetime) -> pd.DataFrame:
     """`source, measure, unit, key, value, share_slow, share_all, effect_ms, n, p_value, significant`, as
     `analysis.drivers.drivers` says; of all records together, also with `by`.
     """
-    frame = _drivers(_about(question), looked_at(question, now), queries.version(question.source))
+    frame = _drivers(_about(question), looked_at(question, now), version(question.source))
     return _headed(question, frame)
 
 
@@ -59,13 +58,13 @@ def before(question: Question, now: datetime) -> Window:
 
 def latencies(question: Question, window: Window) -> Latencies:
     """How often, how well and how fast the records of the window were: as `analysis.comparison.latencies` says."""
-    return _latencies(_about(question), window, queries.version(question.source))
+    return _latencies(_about(question), window, version(question.source))
 
 
 def drivers_beside(question: Question, now: datetime) -> pd.DataFrame:
     """The drivers of the range and of what it is compared with: as `analysis.comparison.drivers` says."""
     windows = looked_at(question, now), before(question, now)
-    return _drivers_beside(_about(question), *windows, queries.version(question.source))
+    return _drivers_beside(_about(question), *windows, version(question.source))
 
 
 def compare(question: Question, now: datetime) -> pd.DataFrame:
@@ -80,7 +79,7 @@ def steps(question: Question, now: datetime) -> pd.DataFrame:
     start, end = looked_at(question, now)
     windows = Window(start, end), Window(start - (end - start), start)
     about = Question(source=question.source, service=question.service)
-    here, before = (_self_times(about, window, queries.version(question.source)) for window in windows)
+    here, before = (_self_times(about, window, version(question.source)) for window in windows)
     return own.steps(here, before)
 
 
@@ -94,14 +93,14 @@ def calls(question: Question, now: datetime) -> pd.DataFrame:
     return _per_minute("calls", question, now)
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs={Question: repr})
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=READ_ALOUD)
 def _drivers(about: Question, window: Window, version: int) -> pd.DataFrame:
-    return found.drivers(about, _run(found.holders(about, window)))
+    return found.drivers(about, run(found.holders(about, window)))
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs={Question: repr})
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=READ_ALOUD)
 def _self_times(about: Question, window: Window, version: int) -> pd.DataFrame:
-    return _run(own.self_times(about, window))
+    return run(own.self_times(about, window))
 
 
 def _about(question: Question) -> Question:
@@ -116,14 +115,14 @@ def _headed(question: Question, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(head | {name: frame[name] for name in frame}, index=frame.index)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Question: repr})
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=READ_ALOUD)
 def _latencies(about: Question, window: Window, version: int) -> Latencies:
-    return comparison.read(_run(comparison.latencies(about, window)))
+    return comparison.read(run(comparison.latencies(about, window)))
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs={Question: repr})
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=READ_ALOUD)
 def _drivers_beside(about: Question, window: Window, other: Window, version: int) -> pd.DataFrame:
-    first, second = (_run(found.holders(about, each)) for each in (window, other))
+    first, second = (run(found.holders(about, each)) for each in (window, other))
     cuts = found.cuts(first)
     return comparison.drivers(found.drivers(about, first, cuts), found.drivers(about, second, cuts))
 
@@ -131,17 +130,13 @@ def _drivers_beside(about: Question, window: Window, other: Window, version: int
 def _per_minute(which: str, question: Question, now: datetime) -> pd.DataFrame:
     """Rates are over the part of the range that the source has spans from."""
     window = looked_at(question, now)
-    oldest, newest = queries.reach(question.source)
+    oldest, newest = reach(question.source)
     seen = min(newest or window.end, window.end) - max(oldest or window.start, window.start)
-    frame = _mapped(which, Question(source=question.source), window, queries.version(question.source))
+    frame = _mapped(which, Question(source=question.source), window, version(question.source))
     return frame.assign(per_minute=frame["n"] / max(seen / timedelta(minutes=1), 1.0))
 
 
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs={Question: repr})
+@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=READ_ALOUD)
 def _mapped(which: str, about: Question, window: Window, version: int) -> pd.DataFrame:
     ask = {"services": service_map.services, "calls": service_map.calls}[which]
-    return _run(ask(about, window))
-
-
-def _run(statement: Statement) -> pd.DataFrame:
-    return store.current().query(statement.sql, statement.params)
+    return run(ask(about, window))

@@ -136,7 +136,7 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.begin()
     try:
         yield
-    except BaseException:
+    except BaseException:  # Ctrl-C too; it is raised again
         connection.rollback()
         raise
     connection.commit()

@@ -123,8 +123,16 @@ def _warm_up(stopping: threading.Event) -> None:
     first_view = Question(source=settings.current().source)
     while queries.metrics(first_view, _now()).empty and not stopping.wait(0.1):
         pass  # the sample is still being made; other sources may stay empty until the end
-    _attempt("forecast", queries.forecast, first_view, _now())
-    _attempt("forecast", queries.anomalies, first_view, _now())
+
+    def answer(ask: Callable[[Question, datetime], object]) -> None:
+        try:
+            ask(first_view, _now())
+        except TracecastError:
+            if not stopping.is_set():  # else its workers were ended in the middle of it, which is no fault
+                raise
+
+    _attempt("forecast", answer, queries.forecast)
+    _attempt("forecast", answer, queries.anomalies)
 
 
 def _now() -> datetime:

@@ -3,18 +3,20 @@
 Cached by the question, the window and the version of the source, as everything is that is asked of the store.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from core import queries, store
+from core import store
+from core.aggregates import trace as stored_trace
 from core.analysis import traces as statements
 from core.analysis import waterfall
-from core.analysis.metrics import Statement
+from core.asked import READ_ALOUD, run, version
+from core.asked import window as asked_window
 from core.question import Question, Window, bucket_start
 
 __all__ = [
@@ -35,7 +37,6 @@ FIRST, KEYS = statements.FIRST, statements.KEYS
 identified, lanes, shown_id = statements.identified, waterfall.lanes, statements.shown_id
 
 _MINUTE = timedelta(minutes=1)
-_READ_ALOUD: dict[str | type[Any], Callable[[Any], Any]] = {Question: repr}
 
 
 class Totals(NamedTuple):
@@ -75,7 +76,7 @@ def one(trace_id: str, source: str) -> pd.DataFrame:
 
     Raises `NotFound` where none is stored.
     """
-    spans = queries.trace(trace_id)
+    spans = stored_trace(trace_id)
     own = spans[spans["source"] == source]
     spans = own if len(own) else spans[spans["source"] == spans["source"].iloc[0]]
     return waterfall.rows(spans.reset_index(drop=True))
@@ -83,31 +84,27 @@ def one(trace_id: str, source: str) -> pd.DataFrame:
 
 def _key(question: Question, now: datetime) -> tuple[Question, Window, int]:
     """What a list depends on; a range that moves with the clock does so by whole minutes, up to the end of this one."""
-    start, end = queries.window(question, now)
+    start, end = asked_window(question, now)
     if question.end is None:
         start, end = start.replace(second=0, microsecond=0), end.replace(second=0, microsecond=0) + _MINUTE
     if question.bucket is not None:
         question = replace(question, bucket=bucket_start(question.bucket, question.granularity))
     kept = ("source", "service", "measure", "granularity", "bucket", "q", "where", "sort")
     asked = Question(**{name: getattr(question, name) for name in kept})
-    return asked, Window(start, end), queries.version(question.source)
+    return asked, Window(start, end), version(question.source)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_READ_ALOUD)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=READ_ALOUD)
 def _first(question: Question, window: Window, version: int) -> pd.DataFrame:
-    return _run(statements.first(question, window))
+    return run(statements.first(question, window))
 
 
-@st.cache_data(max_entries=128, show_spinner=False, hash_funcs=_READ_ALOUD)
+@st.cache_data(max_entries=128, show_spinner=False, hash_funcs=READ_ALOUD)
 def _totals(question: Question, window: Window, version: int) -> Totals:
-    row = _run(statements.totals(question, window)).iloc[0]
+    row = run(statements.totals(question, window)).iloc[0]
     return Totals(int(row["traces"]), int(row["failed"]), None if pd.isna(row["slowest"]) else float(row["slowest"]))
 
 
-@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=_READ_ALOUD)  # a million rows: 200 MB
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=READ_ALOUD)  # a million rows: 200 MB
 def _everything(question: Question, window: Window, version: int) -> pd.DataFrame:
-    return _run(statements.scrolled(question, window))
-
-
-def _run(statement: Statement) -> pd.DataFrame:
-    return store.current().query(statement.sql, statement.params)
+    return run(statements.scrolled(question, window))

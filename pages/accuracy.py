@@ -5,8 +5,6 @@ import streamlit as st
 from core import queries
 from core.view import controls, draw, guards, replayed, series, verdict
 from core.view.heading import heading, say
-from core.view.tables import Table
-from core.view.text import NOTHING
 from core.view.watch import progress
 
 question, now = controls.current()
@@ -24,10 +22,6 @@ if told.done < told.total:
     progress(lambda: queries.backtest(question, now, group), told)
 
 
-def show(table: Table) -> None:
-    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
-
-
 @st.fragment
 def replay() -> None:
     """One forecast, chosen below it; to look at another runs nothing else."""
@@ -40,7 +34,7 @@ def replay() -> None:
     st.markdown(verdict.replay(terms, told, cutoff))
 
 
-show(verdict.scores(terms, told))
+verdict.scores(terms, told).show()
 if not verdict.has_ours(told):
     st.stop()
 left, right = st.columns(2, gap="large")
@@ -53,6 +47,6 @@ with right:
     st.markdown(f":gray[{verdict.chances(terms)} {verdict.skill(chances)}]")
 
 st.subheader("How far ahead", anchor=False)
-show(verdict.ahead(terms, told))
+verdict.ahead(terms, told).show()
 with st.expander("Each forecast"):
-    show(verdict.each(terms, told))
+    verdict.each(terms, told).show()

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.view import cards, controls, draw, guards, series, tables
 from core.view.heading import heading, say
-from core.view.text import NOTHING, safe
+from core.view.text import safe
 
 question, now = controls.current()
 heading("Forecast", "forecast", question, now)
@@ -29,7 +29,7 @@ looking_back = st.container()  # filled last: it may take a moment
 by = "Hour by hour" if question.granularity == "hourly" else "Day by day"
 st.subheader(f"{by}{of}", anchor=False)
 table = tables.ahead(answer.terms, first.forecast)
-st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt, height=248)
+table.show(height=248)
 
 with looking_back:
     draw.cost(answer)

@@ -5,7 +5,6 @@ import streamlit as st
 from core import queries
 from core.view import cards, controls, draw, guards, losses, report, series, tables, traced
 from core.view.heading import heading, say
-from core.view.sentences import the_last
 
 question, now = controls.current()
 actions = heading("Overview", question.granularity, question, now)
@@ -36,7 +35,7 @@ st.subheader("Look at first", anchor=False)
 with st.spinner("Looking through the range"):
     found = queries.anomalies(question, now)
 if found.empty:
-    st.markdown(f"Nothing unusual in {the_last(question.range)}, nothing predicted.")
+    st.markdown(f"Nothing unusual in {answer.time}, nothing predicted.")
     st.stop()
 table = tables.look_at_first(answer.terms, found)
 traced.leading(table, "look-at-first")

@@ -5,7 +5,6 @@ import streamlit as st
 from core import queries
 from core.view import controls, draw, guards, prices, series, tables
 from core.view.heading import heading, say
-from core.view.text import NOTHING
 
 question, now = controls.current()
 told = prices.told(question, now)
@@ -22,4 +21,4 @@ by_flag = queries.groups(question, "flag", now)
 if by_flag["group"].notna().any():
     st.subheader("Latency by flag", anchor=False)
     table = tables.by_flag(by_flag, answer.measure_unit)
-    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+    table.show()

@@ -7,7 +7,6 @@ from core.view import cards, controls, flow, imports, pulled, removal, senders, 
 from core.view import losses as told_losses
 from core.view.heading import heading, say
 from core.view.sentences import Sentence
-from core.view.text import NOTHING
 from core.view.watch import watch
 
 question, now = controls.current()
@@ -23,17 +22,17 @@ reasons = flow.reasons(status, told=told)
 if not reasons.empty:
     st.subheader("Refused, dropped or changed, by reason", anchor=False)
     table = tables.refused(reasons)
-    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+    table.show()
 
 st.subheader("What is stored", anchor=False)
 table = tables.sources(status["sources"], terms)
-st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+table.show()
 
 arrived = losses.hours(question, now)
 if not arrived.empty:
     st.subheader("What arrived, hour by hour", anchor=False)
     table = told_losses.by_hour(arrived, terms)
-    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+    table.show()
 
 left, right = st.columns(2)
 collector = status["components"].get("collector", {})
@@ -53,7 +52,7 @@ if lines := pulled.regions(terms, told=told):
     st.markdown("\n".join(f"- {line}" for line in lines))
     table = pulled.history(told)
     if not table.frame.empty:
-        st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+        table.show()
 
 st.subheader("Send your own traces", anchor=False)
 sdk, otlp, boto3 = st.tabs(["X-Ray SDK", "OpenTelemetry", "boto3"])
@@ -71,7 +70,7 @@ st.subheader("Import a file", anchor=False)
 imports.import_a_file()
 for table in (imports.reports(status["imports"], told=told), imports.refusals(status["imports"], told=told)):
     if not table.frame.empty:
-        st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
+        table.show()
 
 st.subheader("Remove a source", anchor=False)
 removal.remove_a_source()

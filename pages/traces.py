@@ -3,9 +3,8 @@
 import streamlit as st
 
 from core import traces
-from core.view import compare, controls, drivers, guards, one_trace, series, service_map, traced
+from core.view import compare, controls, drivers, guards, one_trace, sentences, series, service_map, traced
 from core.view.heading import heading, say
-from core.view.sentences import the_last
 
 question, now = controls.current()
 heading("Traces", "traces", question, now)
@@ -14,10 +13,10 @@ if not question.trace:  # which is found whatever the source
 terms, totals = series.terms(), traces.totals(question, now)
 if not (totals.traces or question.trace or traced.narrowed(question)):
     guards.stop_with_nothing_in_range()
-time = "this range" if question.start or question.end else the_last(question.range)
-say(traced.sentence(totals, question, terms, time))
 # Not as `default`: another default makes other tabs, of which the first is open.
 st.session_state.setdefault("of_traces", "Compare" if question.start2 or question.end2 else "Traces")
+said = traced.sentence(totals, question, terms, sentences.time(question))
+say(said if st.session_state.of_traces == "Traces" else said._replace(grey=""))
 names = ["Traces", "Drivers", "Service map", "Compare"]
 listed, driven, mapped, compared = st.tabs(names, key="of_traces", on_change="rerun")  # what is open is computed alone
 if driven.open:

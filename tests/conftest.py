@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import streamlit as st
 
 from core import activity, pulls, settings
 from core import store as stores
@@ -20,16 +21,20 @@ SECRETS = {
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[stores.Store]:
-    """An empty store, which is the process's own while the test runs."""
+    """An empty store, which is the process's own while the test runs; nothing is counted, and nothing remembered of
+    another: queries remember by the version of a source, which is that of one store.
+    """
     with stores.Store(tmp_path / "tracecast.duckdb") as opened:
         stores.use(opened)
+        activity.reset()
+        st.cache_data.clear()
+        st.cache_resource.clear()
         yield opened
 
 
 @pytest.fixture
 def fresh(store: stores.Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A store and counters of this test's own, and the settings of its own environment, without a token."""
-    activity.reset()
+    """A store of this test's own, and the settings of its own environment, without a token."""
     settings.current.cache_clear()
     monkeypatch.delenv("TRACECAST_API_TOKEN", raising=False)
     yield

@@ -10,11 +10,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import activity, replays, workers
-from core import store as stores
+from core import replays, workers
 from core.ingest import segments
 from core.queries import Backtest, Reliability
 from core.question import Question
@@ -288,17 +286,6 @@ def fill(store, hours, y=None, shard="a", now=None):
             f'"annotations": {{"processing_time_ms": {float(value)!r}, "shard_id": "{shard}"}}}}'
         )
     assert segments.take(documents, "live", now, store) == []
-
-
-@pytest.fixture
-def store(tmp_path):
-    """A new process's store: nothing is remembered of another."""
-    with stores.Store(tmp_path / "tracecast.duckdb") as opened:
-        stores.use(opened)
-        activity.reset()
-        st.cache_data.clear()
-        st.cache_resource.clear()
-        yield opened
 
 
 def visit(page="accuracy", **link):

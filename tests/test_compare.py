@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 import altair as alt
 import numpy as np
 import pytest
-import streamlit as st
 
 from core import causes
 from core.analysis.comparison import COLUMNS
@@ -21,12 +20,6 @@ START = datetime(2026, 11, 24, 10)
 HOUR = timedelta(hours=1)
 NOW = START + HOUR
 ASKED = Question(start=START, end=NOW)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_cached():
-    """Queries remember by the version of a source, which is that of one store."""
-    st.cache_data.clear()
 
 
 def earlier(spans, by=HOUR):

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from scipy import stats
 
 from core import causes
@@ -18,12 +17,6 @@ START = datetime(2026, 11, 24, 10)
 HOUR = timedelta(hours=1)
 NOW = START + HOUR
 ASKED = Question(start=START, end=NOW)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_cached():
-    """Queries remember by the version of a source, which is that of one store."""
-    st.cache_data.clear()
 
 
 def record(n, latency, *, numbers=None, texts=None, booleans=None, **changes):

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 
 from core import queries, workers
 from core.analysis import forecast as forecasting
@@ -16,13 +15,6 @@ END = datetime(2026, 3, 9, 10)
 NOW = END + timedelta(minutes=20)
 HOUR = timedelta(hours=1)
 BY_SHARD = Question(source="live", end=END, by="shard_id")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_cached():
-    """Queries remember by the version of a source, which is that of one store."""
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 def latency(hours, seed):

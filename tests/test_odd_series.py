@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-import streamlit as st
 
 from core import queries
 from core.ingest import segments
@@ -32,13 +31,6 @@ SERIES = {
     "tiny": 1e-6 * WAVE,
 }
 WITHOUT_FORECAST = {"one point", "no values"}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_cached():
-    """Queries remember by the version of a source, which is that of one store."""
-    st.cache_data.clear()
-    st.cache_resource.clear()
 
 
 def send(store, values, *, empty=False):

@@ -5,12 +5,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
 
-import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from core import activity
-from core import store as module
 from core.ingest import segments
 from core.ingest.sample import Sample
 from core.question import Question
@@ -31,16 +27,6 @@ HOSTILE = '"><script>alert(1)</script><img src=http://127.0.0.1:9/>'
 
 def now():
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with module.Store(tmp_path / "tracecast.duckdb") as opened:
-        module.use(opened)
-        activity.reset()
-        st.cache_data.clear()
-        st.cache_resource.clear()
-        yield opened
 
 
 def made(**link):

@@ -7,7 +7,6 @@ from urllib.parse import parse_qsl
 import altair as alt
 import pandas as pd
 import pytest
-import streamlit as st
 
 from core import causes
 from core.question import Question
@@ -19,12 +18,6 @@ from tests.test_metrics import span
 START = datetime(2026, 11, 24, 10)
 HOUR = timedelta(hours=1)
 ASKED = Question(start=START, end=START + HOUR)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_cached():
-    """Queries remember by the version of a source, which is that of one store."""
-    st.cache_data.clear()
 
 
 def segment(name, duration_ms=100.0, *, n=1, parent=None, at=START, **changes):

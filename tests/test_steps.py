@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 import pytest
-import streamlit as st
 
 from core import causes
 from core.question import Question
@@ -13,12 +12,6 @@ from tests.test_metrics import span
 START = datetime(2026, 11, 24, 10)
 HOUR = timedelta(hours=1)
 ASKED = Question(start=START, end=START + HOUR)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_cached():
-    """Queries remember by the version of a source, which is that of one store."""
-    st.cache_data.clear()
 
 
 def step(name, begin_ms, duration_ms, *, parent=None, trace=1, at=START, **changes):

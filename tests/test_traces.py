@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import requests
-import streamlit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,13 +42,6 @@ def span(trace, span_id="a", parent=None, at_s=0.0, ms=100.0, *, name="checkout"
         "in_progress": ms is None,
     }
     return Span._make({**values, **columns}.get(field) for field in Span._fields)
-
-
-@pytest.fixture(autouse=True)
-def forget():
-    """Another store has other traces under the same version."""
-    streamlit.cache_data.clear()
-    streamlit.cache_resource.clear()
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ class Reading:
                     self._commit()
             except TracecastError as error:
                 self._fail(error)
-            except Exception:
+            except Exception:  # the thread's edge: the pull is shown as failed, and the log says of what
                 _log.exception("Reading %s failed.", self._source)
                 self._fail(SourceUnavailable("Reading X-Ray failed inside Tracecast; the log says where."))
             with self._changed:

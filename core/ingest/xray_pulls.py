@@ -119,7 +119,7 @@ class Puller:
             if self._stopping.is_set():
                 return  # the store may be closed, and the next start goes on
             _log.error("%s: %s", pull.source, error)
-        except Exception:
+        except Exception:  # the thread's edge: the pull is shown as failed, and the log says of what
             _log.exception("The pull of %s failed.", pull.source)
             error = "Pulling failed inside Tracecast; the log says where."
         if self._stopping.is_set() and state != "done":
@@ -224,7 +224,7 @@ class Puller:
             if not self._stopping.is_set():
                 _log.error("%s: %s", source, error)
                 activity.fail(source, str(error))
-        except Exception:
+        except Exception:  # the thread goes on with other work; the last error is shown, and the log says of what
             _log.exception("Work for %s failed.", source)
             activity.fail(source, "Reading AWS failed inside Tracecast; the log says where.")
 

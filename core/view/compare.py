@@ -55,14 +55,14 @@ def draw(question: Question, now: datetime) -> None:
     with st.container(gap=None):
         chart(curves(first, second, shown), "compare", _alt(first, second, shown))
         st.markdown(_LEGEND.format(NBSP))
-    _show(statistics(first, second, shown))
+    statistics(first, second, shown).show()
     st.subheader("Drivers in both", anchor=False)
     with st.spinner("Comparing the records"):
         beside = causes.drivers_beside(question, now)
     if beside.empty:
         st.markdown("In neither of them does anything set the slow records apart.")
         return
-    _show(drivers(beside, shown))
+    drivers(beside, shown).show()
 
 
 def said(first: Latencies, second: Latencies, terms: Terms) -> str:
@@ -173,10 +173,6 @@ def _typed(name: str, label: str, placeholder: str) -> None:
     state, key = st.session_state, f"compare_{name}"
     state[key] = st.query_params.get(name, "")
     st.text_input(label, key=key, placeholder=placeholder, on_change=lambda: chosen(**{name: state[key] or None}))
-
-
-def _show(table: Table) -> None:
-    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
 
 
 def _at(each: Latencies, percentile: float) -> float:

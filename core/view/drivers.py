@@ -11,7 +11,7 @@ from core import causes
 from core.question import Question, unit
 from core.view import controls, share
 from core.view.tables import Table
-from core.view.text import NBSP, NOTHING, between, count, per_cent, safe, terms, zone, zone_name
+from core.view.text import NBSP, between, count, per_cent, safe, terms, zone, zone_name
 
 __all__ = ["draw", "found", "said", "steps"]
 
@@ -41,14 +41,14 @@ def draw(question: Question, now: datetime) -> None:
     st.subheader(said(frame, failed=which == "failed"), anchor=False)
     st.markdown(f":small[:gray[{_small_print(asked, now, frame)}]]")
     if not frame.empty:
-        _show(found(frame, asked.measure, failed=which == "failed"))
+        found(frame, asked.measure, failed=which == "failed").show()
     st.subheader("Where the time goes", anchor=False)
     with st.spinner("Adding up the steps"):
         held = causes.steps(asked, now)
     if held.empty:
         st.markdown("No span that has ended lies in this range.")
         return
-    _show(steps(held))
+    steps(held).show()
     st.markdown(
         ":small[:gray[Self time a trace: without what a step waited for in its own steps."
         " Before: a stretch of the same length just before this one.]]"
@@ -117,10 +117,6 @@ def steps(frame: pd.DataFrame) -> Table:
     }
     first = shown.iloc[0]
     return Table(shown, columns, f"{count(len(shown), 'step')}, the one with the most time first: {first['step']}.")
-
-
-def _show(table: Table) -> None:
-    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
 
 
 def _small_print(question: Question, now: datetime, frame: pd.DataFrame) -> str:

@@ -42,10 +42,10 @@ def draw(question: Question, now: datetime) -> None:
     with st.container(gap=None):
         chart(picture(known, made, question), "service_map", _alt(known, made))
         st.markdown(_LEGEND.format(NBSP))
-    _show(services(known, question))
+    services(known, question).show()
     if len(made):
         st.subheader("Calls", anchor=False)
-        _show(calls(made))
+        calls(made).show()
     if len(made) == MOST_CALLS:
         st.markdown(f":small[:gray[The {MOST_CALLS} most frequent kinds of calls.]]")
 
@@ -99,10 +99,6 @@ _HEADS = {
 def _numbers(frame: pd.DataFrame) -> dict[str, pd.Series]:
     shown = {name: frame[name].astype(float) for name in _HEADS}
     return shown | {"failed": 100 * shown["failed"]}
-
-
-def _show(table: Table) -> None:
-    st.dataframe(table.frame, column_config=table.columns, placeholder=NOTHING, hide_index=True, alt=table.alt)
 
 
 def _rate(per_minute: float) -> str:

@@ -1,12 +1,11 @@
 """Frames as tables: for each the columns to show, in their order, with units in the heads and numbers as numbers.
 
-Each function answers with a `Table`; the page shows it with `st.dataframe(table.frame, column_config=table.columns,
-placeholder=NOTHING, hide_index=True, alt=table.alt)`. Texts need no escape there: a table shows them as they are.
+Each function answers with a `Table`, which shows itself. Texts need no escape there: a table shows them as they are.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -19,12 +18,23 @@ _MOMENT = "ddd D MMM, HH:mm"
 
 
 class Table(NamedTuple):
-    """What `st.dataframe` is called with."""
+    """Rows, the columns to show of them, and what is said to who does not see it."""
 
     frame: pd.DataFrame
     columns: dict[str, Any]
     alt: str
     buckets: Sequence[datetime | None] = ()  # of each row, whose traces it leads to (naive UTC); None: yet to come
+
+    def show(self, *, height: int | Literal["auto"] = "auto") -> None:
+        """Draw it, `height` px high."""
+        st.dataframe(
+            self.frame,
+            column_config=self.columns,
+            placeholder=NOTHING,
+            hide_index=True,
+            height=height,
+            alt=self.alt,
+        )
 
 
 def ahead(terms: Terms, forecast: pd.DataFrame) -> Table:
