@@ -19,8 +19,9 @@ Note = Callable[[str], None]  # takes the short name under which an oddity is co
 _SURROGATE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.|([\ud800-\udfff])"
 )
-_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_TWENTY_DIGITS = b"0" * 20  # 2**64 has as many
+# What may stand before a number becomes a comma, each digit a zero; 2**64 has twenty of them.
+_SHAPE = bytes.maketrans(b"123456789 \t\n\r:[", b"000000000,,,,,,")
+_LONG_INTEGERS = (b"," + b"0" * 20, b",-" + b"0" * 20)
 
 
 def loads(raw: bytes, note: Note) -> Any:
@@ -57,7 +58,8 @@ def dumps(value: Any) -> str:
 
 def _has_long_integer(raw: bytes) -> bool:
     """Whether there may be an integer beyond 64 bits, of which orjson would make a double."""
-    return _TWENTY_DIGITS in raw.translate(_DIGITS_TO_ZERO)  # 1.4 µs a segment; the pattern [0-9]{20} takes 18
+    shape = b"," + raw.translate(_SHAPE)  # 2 µs a segment; the pattern [0-9]{20} takes 18
+    return any(integer in shape for integer in _LONG_INTEGERS)
 
 
 def _text(raw: bytes, note: Note) -> str:

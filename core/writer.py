@@ -15,6 +15,7 @@ from core.spans import Span
 __all__ = ["Writer", "first_line"]
 
 _CALLS_A_COMMIT = 64
+_COMPANY_S = 0.005  # half of what a commit takes
 
 T = TypeVar("T")
 AppendAll = Callable[[Sequence[Sequence[Span]]], list[Appended]]
@@ -70,19 +71,29 @@ class Writer:
             self._jobs.put(job)
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            group = [self._jobs.get()]
-            with suppress(Empty):
-                while len(group) < _CALLS_A_COMMIT:
-                    group.append(self._jobs.get_nowait())
-            stopping = None in group  # then it is the last
-            for appends, jobs in groupby(filter(None, group), key=lambda job: job.spans is not None):
-                if appends:
-                    self._append(list(jobs))
-                else:
-                    for job in jobs:
-                        _do(job)
+        callers = 1
+        while None not in (group := self._next_group(callers)):
+            self._carry_out(group)
+            # Whoever was just answered may send the next call at once. Without waiting for them two callers would
+            # take turns, each with a commit of its own.
+            callers = len(group) + self._jobs.qsize()
+        self._carry_out(group)
+
+    def _next_group(self, callers: int) -> list[_Job | None]:
+        """The jobs that wait, and those that come while fewer than `callers` are there; None is always the last."""
+        group = [self._jobs.get()]
+        with suppress(Empty):
+            while len(group) < _CALLS_A_COMMIT and group[-1] is not None:
+                group.append(self._jobs.get(timeout=_COMPANY_S if len(group) < callers else 0))
+        return group
+
+    def _carry_out(self, group: list[_Job | None]) -> None:
+        for appends, jobs in groupby(filter(None, group), key=lambda job: job.spans is not None):
+            if appends:
+                self._append(list(jobs))
+            else:
+                for job in jobs:
+                    _do(job)
 
     def _append(self, jobs: list[_Job]) -> None:
         try:
