@@ -1,4 +1,4 @@
-"""The forecast against seasonal naive and the original pipeline's settings: how far off, how honest, how fast.
+"""The forecast against its peers: how far off, how honest, how fast.
 
 `python -m benchmarks.forecast [folder]`, the folder holding `series/*.csv` (`timestamp,value`, 5 minutes or an hour
 apart) and `btc_usd_hourly.csv`; without one, two simulated services.
@@ -6,11 +6,13 @@ apart) and `btc_usd_hourly.csv`; without one, two simulated services.
 Rolling origins: 13 per series, 24 h ahead, from at most 60 days of history. MASE: mean absolute error over the mean
 absolute day-to-day change of the history (Hyndman & Koehler 2006). WIS: weighted interval score of the median, the
 80 % and the 95 % interval (Bracher et al. 2021). geo: geometric mean over the series of the ratio to the peer.
+Calibration error: mean distance, over the chances said, between a bin's mean chance and how often it came.
 """
 
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -18,46 +20,78 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+from statsmodels.tsa.forecasting.theta import ThetaModel
 
-from core.analysis import crossing, forecast
+from core.analysis import crossing, forecast, peers, reliability
 
 ORIGINS = 13
 HORIZON = 24
+WEEK = 168
 HISTORY_HOURS = 60 * 24
 LEAST_HISTORY_HOURS = 3 * 24
-LEVELS = (0.025, 0.1, 0.5, 0.9, 0.975)
-Forecaster = Callable[[pd.DataFrame], np.ndarray[Any, np.dtype[np.float64]]]
+SHORT_HOURS = (48, 60, 72, 96, 120, 144, 168)
+DAYS_28 = 28 * 24
+Values = np.ndarray[Any, np.dtype[np.float64]]
+Forecaster = Callable[[pd.DataFrame, int], Values]
 
 
-def ours(history):
-    """Quantiles at LEVELS (rows) of the next hours (columns), as every forecaster here."""
-    model = forecast.fit(history, "hourly", history["ds"].iloc[-1] + pd.Timedelta(hours=1))
-    wide, narrow = forecast.predict(model, HORIZON, 95), forecast.predict(model, HORIZON, 80)
+def fitted(history):
+    return forecast.fit(history, "hourly", history["ds"].iloc[-1] + pd.Timedelta(hours=1))
+
+
+def quantiles(model, horizon):
+    """Rows as of `peers.LEVELS`."""
+    wide, narrow = forecast.predict(model, horizon, 95), forecast.predict(model, horizon, 80)
     columns = [wide["yhat_lower"], narrow["yhat_lower"], wide["yhat"], narrow["yhat_upper"], wide["yhat_upper"]]
     return np.array(columns)
 
 
-def original(history):
-    """Prophet as it comes, quantiles from its own samples; the median is its yhat."""
-    from prophet import Prophet
-
-    model = Prophet(interval_width=0.95).fit(history.dropna(), seed=1)
-    future = pd.DataFrame({"ds": history["ds"].iloc[-1] + pd.to_timedelta(np.arange(1, HORIZON + 1), "h")})
-    np.random.seed(0)  # Prophet draws from numpy's global generator
-    values = np.quantile(model.predictive_samples(future)["yhat"], LEVELS, axis=1)
-    values[2] = model.predict(future)["yhat"]
-    return values
+def ours(history, horizon):
+    """Quantiles at `peers.LEVELS` (rows) of the next hours (columns), as every forecaster here."""
+    return quantiles(fitted(history), horizon)
 
 
-def naive(history):
-    """The hour a day before; interval from the quantiles of past day-to-day changes."""
-    y = history["y"].ffill().to_numpy()
-    changes = np.nanquantile(y[24:] - y[:-24], LEVELS)
-    changes[2] = 0  # the point is the hour itself
-    return y[-24:] + changes[:, None]
+def original(history, horizon):
+    """Prophet as it comes: the original pipeline sets no more than the width of the interval."""
+    return peers.original(history["y"].to_numpy(), history["ds"].to_numpy(), horizon)
 
 
-FORECASTERS: dict[str, Forecaster] = {"ours": ours, "original": original, "naive": naive}
+def naive(history, horizon):
+    """The hour a day before."""
+    return peers.repeated(history["y"].to_numpy(), horizon, 24)
+
+
+def theta(history, horizon):
+    """Assimakopoulos & Nikolopoulos 2000, after a seasonal adjustment where a test finds a day's shape."""
+    result = ThetaModel(without_gaps(history), period=24).fit()
+    wide, narrow = (result.prediction_intervals(horizon, alpha=alpha) for alpha in (0.05, 0.2))
+    middle = result.forecast(horizon)
+    return np.array([wide["lower"], narrow["lower"], middle, narrow["upper"], wide["upper"]])
+
+
+def ets(history, horizon):
+    """Exponential smoothing with additive error, a damped trend and a day's shape."""
+    y = without_gaps(history)
+    model = ETSModel(y, error="add", trend="add", damped_trend=True, seasonal="add", seasonal_periods=24)
+    said = model.fit(disp=False).get_prediction(start=len(y), end=len(y) + horizon - 1)
+    wide, narrow = (said.summary_frame(alpha=alpha) for alpha in (0.05, 0.2))
+    return np.array([wide["pi_lower"], narrow["pi_lower"], wide["mean"], narrow["pi_upper"], wide["pi_upper"]])
+
+
+def without_gaps(history):
+    """Both of statsmodels' need every hour: a missing one is that of the day before, at the start that of the next."""
+    y = pd.Series(history["y"].to_numpy(), index=pd.DatetimeIndex(history["ds"], freq="h"))
+    return y.fillna(y.shift(24)).interpolate(limit_direction="both")
+
+
+FORECASTERS: dict[str, Forecaster] = {
+    "Tracecast": ours,
+    "original": original,
+    "naive": naive,
+    "Theta": theta,
+    "ETS": ets,
+}
 
 
 def score(values, y):
@@ -104,20 +138,72 @@ def simulated(seed, days=40):
     return pd.DataFrame({"ds": pd.Timestamp("2026-01-01") + pd.to_timedelta(hours, "h"), "y": y})
 
 
+def cuts(series, least, horizon):
+    """History and what came after it, at 13 origins spread over the series; fewer where nothing is known after one."""
+    for origin in np.linspace(least, len(series) - horizon, ORIGINS).astype(int):
+        outcome = series["y"].iloc[origin : origin + horizon].to_numpy()
+        if np.isfinite(outcome).any():
+            yield series.iloc[max(origin - HISTORY_HOURS, 0) : origin], outcome
+
+
+def scaled(history, values, outcome):
+    """`score`, the error and WIS over the history's own scale."""
+    y = history["y"].to_numpy()
+    scale = np.nanmean(np.abs(y[24:] - y[:-24]))
+    result = score(values, outcome)
+    return {**result, "mase": result["mae"] / scale, "wis": result["wis"] / scale}
+
+
 def backtest(series):
-    """One row per origin and forecaster of one series: its scores, errors and WIS over the history's own scale."""
-    rows = []
-    for origin in np.linspace(LEAST_HISTORY_HOURS, len(series) - HORIZON, ORIGINS).astype(int):
-        history = series.iloc[max(origin - HISTORY_HOURS, 0) : origin]
-        y = history["y"].to_numpy()
-        scale = np.nanmean(np.abs(y[24:] - y[:-24]))
-        outcome = series["y"].iloc[origin : origin + HORIZON].to_numpy()
-        if not np.isfinite(outcome).any():
-            continue
-        for name, forecaster in FORECASTERS.items():
-            result = score(forecaster(history), outcome)
-            rows.append({"model": name, **result, "mase": result["mae"] / scale, "wis": result["wis"] / scale})
-    return pd.DataFrame(rows)
+    """One row per origin and forecaster of one series: its scores 24 h ahead, and how much history there was."""
+    return pd.DataFrame(
+        {"model": name, "hours": len(history), **scaled(history, forecaster(history, HORIZON), outcome)}
+        for history, outcome in cuts(series, LEAST_HISTORY_HOURS, HORIZON)
+        for name, forecaster in FORECASTERS.items()
+    )
+
+
+def week(series):
+    """The same of hours 25 to 168, Tracecast and naive."""
+    return pd.DataFrame(
+        {"model": name, **scaled(history, FORECASTERS[name](history, WEEK)[:, HORIZON:], outcome[HORIZON:])}
+        for history, outcome in cuts(series, WEEK, WEEK)
+        if np.isfinite(outcome[HORIZON:]).any()
+        for name in ("Tracecast", "naive")
+    )
+
+
+def short(series):
+    """The same of Tracecast on the first two to seven days of each series, and of naive."""
+    return pd.DataFrame(
+        {"model": name, **scaled(series.iloc[:hours], FORECASTERS[name](series.iloc[:hours], HORIZON), outcome)}
+        for hours in SHORT_HOURS
+        if np.isfinite(outcome := series["y"].iloc[hours : hours + HORIZON].to_numpy()).any()
+        for name in ("Tracecast", "naive")
+    )
+
+
+def chances(series):
+    """What Tracecast said of high percentiles of each history: of every hour ahead, and of the next 24 h as a whole.
+
+    Two frames as of `reliability.chances`.
+    """
+    each, any_hour = [], []
+    for history, outcome in cuts(series, LEAST_HISTORY_HOURS, HORIZON):
+        model = fitted(history)
+        thresholds = reliability.levels(model, HORIZON)
+        any_hour.append(reliability.chances(model, HORIZON, outcome, thresholds))
+        past = history["y"].dropna()
+        for threshold, said in zip(thresholds, crossing.exceedances(model, HORIZON, thresholds), strict=True):
+            came = np.where(np.isfinite(outcome), outcome > threshold, np.nan)
+            each.append(pd.DataFrame({"said": said, "usual": (past > threshold).mean(), "crossed": came}))
+    return pd.concat(each), pd.concat(any_hour)
+
+
+def calibration_error(said):
+    """Of frames as of `reliability.chances`."""
+    table = reliability.bins(said)
+    return float(((table["said"] - table["came"]).abs() * table["n"]).sum() / table["n"].sum())
 
 
 def geo(ratios):
@@ -138,7 +224,7 @@ def seconds(job, repeats=15):
 
 def ours_whole(history):
     """All that a page asks for at once."""
-    model = forecast.fit(history, "hourly", history["ds"].iloc[-1] + pd.Timedelta(hours=1))
+    model = fitted(history)
     forecast.predict(model, HORIZON)
     crossing.exceedance(model, HORIZON, 150)
     crossing.first_crossing(model, HORIZON, 150)
@@ -152,23 +238,58 @@ def original_whole(history):
     model.predict(model.make_future_dataframe(HORIZON, freq="h", include_history=False))
 
 
-def run(data: Path | None) -> None:
-    """Print the table of accuracy, a line per series, and the times."""
-    logging.disable(logging.ERROR)  # Prophet and cmdstanpy report every fit
-    results = pd.concat(
-        {name: backtest(series).groupby("model").mean() for name, series in load(data).items()}, names=["series"]
+def by_series(test, data):
+    """Means per series of a test's scores: a frame per score, series in rows, models in columns."""
+    means = pd.concat(
+        {name: rows.groupby("model").mean() for name, series in data.items() if len(rows := test(series))},
+        names=["series"],
     )
-    by_model = {column: results[column].unstack("model") for column in results}
-    mase, wis = by_model["mase"], by_model["wis"]
-    print(f"{len(mase)} series, {ORIGINS} origins each, {HORIZON} h ahead; MASE, and coverage of ours")
-    print(mase.assign(covers_95=by_model["95"]["ours"], covers_80=by_model["80"]["ours"]).round(2).to_string())
+    return {column: means[column].unstack("model") for column in means}
+
+
+def compared(title, scores, peer):
+    """One line: Tracecast against a peer."""
+    mase, wis, inside = (scores[column] for column in ("mase", "wis", "95"))
+    print(
+        f"{title:34} geo MASE to {peer} {geo(mase['Tracecast'] / mase[peer]):.2f}, geo WIS"
+        f" {geo(wis['Tracecast'] / wis[peer]):.2f}, 95 % covers {inside['Tracecast'].mean():.2f}"
+        f" ({len(mase)} series)"
+    )
+
+
+def table(scores):
+    """The forecasters one below another."""
+    mase, wis = scores["mase"], scores["wis"]
     print("\nmodel      geo MASE to naive  to original  won against original  geo WIS to naive  95 % (p10)    80 %")
     for name in FORECASTERS:
         print(
             f"{name:10} {geo(mase[name] / mase['naive']):17.2f} {geo(mase[name] / mase['original']):12.2f}"
             f" {(mase[name] < mase['original']).sum():14} of {len(mase)} {geo(wis[name] / wis['naive']):17.2f}"
-            f" {by_model['95'][name].mean():7.2f} ({by_model['95'][name].quantile(0.1):.2f})"
-            f" {by_model['80'][name].mean():7.2f}"
+            f" {scores['95'][name].mean():7.2f} ({scores['95'][name].quantile(0.1):.2f})"
+            f" {scores['80'][name].mean():7.2f}"
+        )
+
+
+def run(data: Path | None) -> None:
+    """Print the table of accuracy, a line per series, what else is promised, and the times."""
+    logging.disable(logging.ERROR)  # Prophet and cmdstanpy report every fit
+    warnings.filterwarnings("ignore", module="statsmodels")  # of fits that do not converge; their forecasts count
+    loaded = load(data)
+    tests = {name: backtest(series) for name, series in loaded.items()}
+    scores = by_series(lambda series: series, tests)
+    print(f"{len(tests)} series, {ORIGINS} origins each, {HORIZON} h ahead; MASE, and coverage of Tracecast")
+    inside = {f"covers_{width}": scores[width]["Tracecast"] for width in ("95", "80")}
+    print(scores["mase"].assign(**inside).round(2).to_string())
+    table(scores)
+    print()
+    compared("history of 28 days and more", by_series(lambda rows: rows[rows["hours"] >= DAYS_28], tests), "original")
+    compared("7 days ahead, hours 25 to 168", by_series(week, loaded), "naive")
+    compared("history of 2 to 7 days", by_series(short, loaded), "naive")
+    each, any_hour = (pd.concat(frames) for frames in zip(*map(chances, loaded.values()), strict=True))
+    for title, said in (("an hour above the line", each), ("a crossing within 24 h", any_hour)):
+        print(
+            f"{title:34} Brier skill over the history's share {reliability.brier_skill(said):+.2f},"
+            f" calibration error {calibration_error(said):.3f} ({len(said.dropna()):,} chances)"
         )
     history = simulated(3, days=30)
     print(
