@@ -358,8 +358,8 @@ def test_the_page_shows_how_far_it_is_and_a_row_for_what_is_not_there(store, mon
 
 
 def test_a_split_is_replayed_for_the_group_that_is_chosen(store):
-    fill(store, 80)
-    fill(store, 80, y=2 * latency(80, 1), shard="b")
+    fill(store, 110)
+    fill(store, 110, y=2 * latency(110, 1), shard="b")
     app = visit(by="shard_id")
     groups = app.main.selectbox[0]
     first = app.dataframe[0].value

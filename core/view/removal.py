@@ -21,15 +21,25 @@ def remove_a_source() -> None:
     if stored.empty:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        source = st.selectbox("Source to remove", stored["source"], key="removed", width=300)
-        # No dialog: that would close whenever the page refreshes by itself, and under traffic nobody could answer it.
-        with st.popover("Remove", icon=":material/delete:", key="removal"):
-            _confirm(str(source), int(stored.loc[stored["source"] == source, "rows"].iloc[0]))
+        source = str(st.selectbox("Source to remove", stored["source"], key="removed", width=300))
+        if st.button("Remove", icon=":material/delete:"):
+            st.session_state["asked_to_remove"] = source
+    if st.session_state.get("asked_to_remove") == source:
+        _confirm(source, int(stored.loc[stored["source"] == source, "rows"].iloc[0]))
 
 
 def _confirm(source: str, rows: int) -> None:
-    st.markdown(f"All {count(rows, 'span')} of **{safe(source)}** will be gone for good.")
-    token = asked_token()
-    if st.button("Remove it", type="primary") and may_write(token):
-        activity.ask_removal(source)
-        st.toast(f"{safe(source)} is being removed.", icon=":material/delete:")
+    # On the page itself: a dialog would close whenever the page refreshes, a popover opens below the page's end.
+    place = st.empty()
+    with place.container():
+        st.markdown(f"All {count(rows, 'span')} of **{safe(source)}** will be gone for good.")
+        token = asked_token()
+        with st.container(horizontal=True):
+            agreed = st.button("Remove it", type="primary")
+            kept = st.button("Keep it")
+    if kept or (agreed and may_write(token)):
+        del st.session_state["asked_to_remove"]
+        place.empty()
+        if agreed:
+            activity.ask_removal(source)
+            st.toast(f"{safe(source)} is being removed.", icon=":material/delete:")
