@@ -68,7 +68,7 @@ async def table(request: Request) -> Response:
     name = request.path_params["table"]
     if name not in TABLES:
         raise NotFound(f"There is no table {name[:40]}; the tables are {', '.join(TABLES)}.")
-    question = parse(request.query_params, settings.current().source)
+    question = _question(request)
     now = _now()
     chunks = export.csv(await _in_thread(TABLES[name], question, now))
     # The first chunk before the answer begins, so that an error still becomes a status.
@@ -84,7 +84,7 @@ async def trace(request: Request) -> Response:
         trace_id = canonical_trace_id(request.path_params["trace_id"])
     except MalformedSegment as error:
         raise QuestionError(str(error)) from error
-    question = parse(request.query_params, settings.current().source)
+    question = _question(request)
     named = question.source if "source" in request.query_params else None
     frame = await _in_thread(queries.trace, trace_id, named)
     return JSONResponse({"trace_id": trace_id, "spans": [export.span(row) for row in frame.to_dict("records")]})
@@ -128,7 +128,7 @@ async def export_traces(request: Request) -> Response:
 
 async def ask_pull(request: Request) -> Response:
     """`POST /api/v1/pull`: read from X-Ray what a range lacks, in the background; 200 when it lacks nothing."""
-    question, now = parse(request.query_params, settings.current().source), _now()
+    question, now = _question(request), _now()
     if not lacking.is_allowed(question.source):
         raise QuestionError(f"{question.source} can't be pulled here: TRACECAST_AWS_REGION names the regions that can.")
     if question.end and question.end <= now - ledger.RETENTION:
@@ -251,6 +251,13 @@ def _unsniffed(send: Send) -> Send:
         await send(message)
 
     return with_header
+
+
+def _question(request: Request) -> Question:
+    for name in request.query_params:
+        if len(request.query_params.getlist(name)) > 1:
+            raise QuestionError(f"{name[:40]} is given more than once; give it once.")
+    return parse(request.query_params, settings.current().source)
 
 
 def _now() -> datetime:

@@ -1,6 +1,5 @@
 """What may be asked: the parameters of pages and API, their formats and defaults; URL to question and back."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -44,6 +43,7 @@ MAX_HORIZON = {"hourly": 168, "daily": 30}
 DEFAULT_HORIZON = {"hourly": 24, "daily": 7}
 
 _SOURCE = re.compile(r"sample|live|otlp|aws:[a-z0-9-]{1,40}|file:[A-Za-z0-9._-]{1,80}")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
 
 
@@ -244,10 +244,17 @@ def _time(text: str) -> datetime | None:
     return time
 
 
+def _float(text: str) -> float:
+    """Python alone would take `1_0` and digits of other scripts too."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return float(text)
+
+
 def _number(least: float, most: float, *, above: bool = False) -> Callable[[str], float]:
     def convert(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value) or not least <= value <= most or (above and value == least):
+        value = _float(text)
+        if not least <= value <= most or (above and value == least):
             raise ValueError(text)
         return value
 
@@ -256,7 +263,7 @@ def _number(least: float, most: float, *, above: bool = False) -> Callable[[str]
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
-        value = float(text)
+        value = _float(text)
         if not value.is_integer() or not least <= value <= most:
             raise ValueError(text)
         return int(value)
@@ -289,7 +296,7 @@ def _zone(text: str) -> str | None:
         raise ValueError(text) from error
 
 
-_MOMENT = "an ISO 8601 date or date-time, for example 2026-02-03T04:00Z,"
+_MOMENT = "an ISO 8601 date or date-time of the years 1970 to 2200, for example 2026-02-03T04:00Z,"
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "source": (_source, "sample, live, otlp, aws:<region> or file:<name>"),
     "range": (_one_of(RANGES), f"one of {' '.join(RANGES)}"),
@@ -301,10 +308,10 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "stat": (_one_of(STATS), f"one of {' '.join(STATS)}"),
     "by": (_text, "service, name or an annotation"),
     "granularity": (_one_of(GRANULARITIES), "hourly or daily"),
-    "threshold": (_number(0, 1e300, above=True), "a number above 0"),
+    "threshold": (_number(0, 1e300, above=True), "a number above 0 and up to 1e300"),
     "horizon": (_whole(1, 168), "a whole number of buckets, 1 to 168 hours or 1 to 30 days,"),
     "interval": (_whole(50, 99), "a whole per cent from 50 to 99"),
-    "exclude": (_ranges, "start/end pairs of ISO 8601 times joined by commas"),
+    "exclude": (_ranges, "start/end pairs of ISO 8601 times of the years 1970 to 2200, joined by commas,"),
     "p": (_number(0.05, 0.95), "a chance from 0.05 to 0.95"),
     "start2": (_time, _MOMENT),
     "end2": (_time, _MOMENT),

@@ -164,6 +164,7 @@ def test_a_trace_is_told_by_its_id_in_either_form(address):
         ("/api/v1/nothing.csv", 404),
         ("/api/v2/hourly.csv", 404),
         ("/api/v1/hourly.csv?threshold=abc", 400),
+        ("/api/v1/hourly.csv?range=24h&range=7d", 400),
         ("/api/v1/hourly.csv?colour=red", 400),
     ],
 )

@@ -29,6 +29,7 @@ def test_no_parameters_ask_for_the_last_14_days_of_the_default_source():
         pytest.param("start", "2026-11-03T04:05:06 02:00", datetime(2026, 11, 3, 2, 5, 6), id="its plus was unquoted"),
         pytest.param("threshold", "149.5", 149.5, id="threshold"),
         pytest.param("threshold", "150.0", 150.0, id="as Streamlit writes it"),
+        pytest.param("threshold", "1.5e2", 150.0, id="scientific"),
         pytest.param("horizon", "168", 168, id="horizon"),
         pytest.param("source", "aws:eu-west-1", "aws:eu-west-1", id="region"),
         pytest.param("tz", "Europe/Berlin", "Europe/Berlin", id="zone"),
@@ -55,6 +56,11 @@ def test_a_value_is_read(name, text, value):
         ("threshold", "-1"),
         ("threshold", "nan"),
         ("threshold", "inf"),
+        ("threshold", "1e400"),
+        ("threshold", "1_0"),
+        ("threshold", "١٥٠"),
+        ("threshold", " 150"),
+        ("horizon", "1_0"),
         ("horizon", "0"),
         ("horizon", "169"),
         ("horizon", "1.5"),
@@ -83,6 +89,19 @@ def test_a_bad_value_is_refused_in_one_sentence_and_left_at_its_default(name, te
     assert str(refusal.value).endswith(".")
     assert notices == [str(refusal.value)]
     assert question == Question(measure="price_usd")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("start", "0001-01-01", "of the years 1970 to 2200"),
+        ("exclude", "9999-12-30/9999-12-31", "of the years 1970 to 2200"),
+        ("threshold", "1e308", "above 0 and up to 1e300"),
+    ],
+)
+def test_a_value_out_of_bounds_is_told_the_bounds(name, text, allowed):
+    with pytest.raises(QuestionError, match=allowed):
+        parse({name: text})
 
 
 def test_a_start_after_its_end_is_refused():

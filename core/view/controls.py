@@ -70,6 +70,7 @@ def sidebar(page: str) -> None:
     known = {name: text for name, text in link.items() if name in Question.__dataclass_fields__}
     linked, ignored = read(known, default_source)
     ignored += [f"{name[:40]} is no parameter." for name in link if name not in known]
+    ignored += [f"All but the last {name}." for name in known if len(st.query_params.get_all(name)) > 1]
     st.session_state.setdefault(
         "kept", {name: _held(name, known, linked) for name in known if name not in OF_TRACES and _differs(name, linked)}
     )
