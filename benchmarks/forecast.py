@@ -139,7 +139,11 @@ def simulated(seed, days=40):
 
 
 def cuts(series, least, horizon):
-    """History and what came after it, at 13 origins spread over the series; fewer where nothing is known after one."""
+    """History and what came after it, at 13 origins spread over the series; fewer where nothing is known after one,
+    and none in a series that is too short.
+    """
+    if len(series) < least + horizon:
+        return
     for origin in np.linspace(least, len(series) - horizon, ORIGINS).astype(int):
         outcome = series["y"].iloc[origin : origin + horizon].to_numpy()
         if np.isfinite(outcome).any():

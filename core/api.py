@@ -21,7 +21,21 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core import access, activity, body, causes, export, lacking, ledger, pulls, queries, settings, store, traces
+from core import (
+    access,
+    activity,
+    body,
+    causes,
+    export,
+    lacking,
+    ledger,
+    markers,
+    pulls,
+    queries,
+    settings,
+    store,
+    traces,
+)
 from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreError, TracecastError
 from core.ingest import files, otlp, segments
 from core.question import Question, parse
@@ -31,6 +45,7 @@ __all__ = ["MAX_OTLP_BYTES", "MAX_SEGMENTS_BYTES", "TABLES", "VERSION", "middlew
 
 VERSION = "0.1.0"
 MAX_SEGMENTS_BYTES = 8 * 2**20  # a body of `POST /TraceSegments`, after decompression
+MAX_MARKER_BYTES = 2**16
 MAX_OTLP_BYTES = 64 * 2**20  # of `POST /v1/traces`, likewise
 
 _log = logging.getLogger(__name__)
@@ -60,6 +75,7 @@ TABLES: dict[str, Table] = {
     "traces": traces.chunks,
     "drivers": _whole(causes.drivers),
     "compare": _whole(causes.compare),
+    "markers": lambda question, now: [markers.table(question)],
 }
 
 
@@ -171,6 +187,24 @@ async def import_file(request: Request) -> Response:
         report = await _in_thread(running.finish, limiter=_writes)
     status = 413 if "file_too_large" in report.rejected else 400
     return JSONResponse(report.as_json(), 200 if report.error is None else status)
+
+
+async def set_marker(request: Request) -> Response:
+    """`POST /api/v1/markers`: keep a deployment or an incident; 201 with its id."""
+    sent = await body.read(request, MAX_MARKER_BYTES)
+    try:
+        asked = json.loads(sent)
+    except (ValueError, RecursionError):
+        asked = None
+    id_ = await _in_thread(markers.add, markers.read(asked), limiter=_writes)
+    return JSONResponse({"id": id_}, 201)
+
+
+async def remove_marker(request: Request) -> Response:
+    """`DELETE /api/v1/markers/<id>`: forget a marker."""
+    id_ = request.path_params["id"]
+    await _in_thread(markers.remove, id_, limiter=_writes)
+    return JSONResponse({"id": id_})
 
 
 async def remove_source(request: Request) -> Response:
@@ -365,6 +399,8 @@ routes = [
     Route("/api/v1/pull", answered(ask_pull), methods=["POST"]),
     Route("/api/v1/pull/{id:str}", answered(stop_pull), methods=["DELETE"]),
     Route("/api/v1/import", answered(import_file), methods=["POST"]),
+    Route("/api/v1/markers", answered(set_marker), methods=["POST"]),
+    Route("/api/v1/markers/{id:str}", answered(remove_marker), methods=["DELETE"]),
     Route("/api/v1/sources/{source:str}", answered(remove_source), methods=["DELETE"]),
     Route(XRAY_DOOR, answered(put_trace_segments), methods=["POST"]),
     Route(OTLP_DOOR, answered(export_traces), methods=["POST"]),

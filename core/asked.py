@@ -27,6 +27,7 @@ __all__ = [
     "about_ahead",
     "back",
     "fit_end",
+    "headed",
     "histories",
     "history",
     "history_of",
@@ -117,6 +118,12 @@ def table(question: Question, frame: pd.DataFrame) -> pd.DataFrame:
         **({"group": frame["group"]} if question.by else {}),
     }
     return pd.DataFrame(head | {name: frame[name] for name in frame if name != "group"}, index=frame.index)
+
+
+def headed(question: Question, frame: pd.DataFrame) -> pd.DataFrame:
+    """The same of a frame that is never split, and whose unit is that of single records."""
+    head = {"source": question.source, "measure": question.measure, "unit": unit(question.measure)}
+    return pd.DataFrame(head | {name: frame[name] for name in frame}, index=frame.index)
 
 
 def run(statement: statements.Statement) -> pd.DataFrame:

@@ -10,8 +10,8 @@ from core.analysis import drivers as found
 from core.analysis import steps as own
 from core.analysis.comparison import PERCENTILES, Latencies
 from core.analysis.service_map import MOST_CALLS
-from core.asked import READ_ALOUD, reach, run, version, window
-from core.question import Question, Window, bucket_width, unit
+from core.asked import READ_ALOUD, headed, reach, run, version, window
+from core.question import Question, Window, bucket_width
 
 __all__ = [
     "MOST_CALLS",
@@ -41,7 +41,7 @@ def drivers(question: Question, now: datetime) -> pd.DataFrame:
     `analysis.drivers.drivers` says; of all records together, also with `by`.
     """
     frame = _drivers(_about(question), looked_at(question, now), version(question.source))
-    return _headed(question, frame)
+    return headed(question, frame)
 
 
 def before(question: Question, now: datetime) -> Window:
@@ -71,7 +71,7 @@ def compare(question: Question, now: datetime) -> pd.DataFrame:
     """`source, measure, unit` and all of the comparison: as `analysis.comparison.table` says."""
     first, second = (latencies(question, window) for window in (looked_at(question, now), before(question, now)))
     frame = comparison.table(first, second, drivers_beside(question, now))
-    return _headed(question, frame)
+    return headed(question, frame)
 
 
 def steps(question: Question, now: datetime) -> pd.DataFrame:
@@ -108,11 +108,6 @@ def _about(question: Question) -> Question:
     stat = "error_rate" if question.stat == "error_rate" else "avg"
     kept = {name: getattr(question, name) for name in ("source", "scope", "service", "measure")}
     return Question(**kept, stat=stat)
-
-
-def _headed(question: Question, frame: pd.DataFrame) -> pd.DataFrame:
-    head = {"source": question.source, "measure": question.measure, "unit": unit(question.measure)}
-    return pd.DataFrame(head | {name: frame[name] for name in frame}, index=frame.index)
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=READ_ALOUD)

@@ -26,6 +26,7 @@ __all__ = [
     "bucket_width",
     "horizon",
     "is_latency",
+    "moment",
     "parse",
     "read",
     "to_params",
@@ -155,6 +156,21 @@ def is_latency(measure: str) -> bool:
     return measure in LATENCIES
 
 
+def moment(text: str) -> datetime | None:
+    """The time (naive UTC) that `text` names; None for an empty one.
+
+    ISO 8601, date or date-time; no zone means UTC. A `+` of an offset that was read as a blank is mended. Raises
+    `ValueError` or `OverflowError` for anything else, and for years but 1970 to 2200.
+    """
+    if not text:
+        return None
+    time = datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text) if "T" in text else text)
+    time = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    if not 1970 <= time.year <= 2200:
+        raise ValueError(text)
+    return time
+
+
 def unit(measure: str, stat: str = "avg") -> str:
     """The unit of `stat` over `measure`: `ms`, `s`, `bytes`, `USD`, `requests`, `share`, or empty where unknown."""
     if stat == "count":
@@ -233,17 +249,6 @@ def _source(text: str) -> str:
     return text
 
 
-def _time(text: str) -> datetime | None:
-    """ISO 8601, date or date-time; no zone means UTC. A `+` of an offset that was read as a blank is mended."""
-    if not text:
-        return None
-    time = datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text) if "T" in text else text)
-    time = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
-    if not 1970 <= time.year <= 2200:
-        raise ValueError(text)
-    return time
-
-
 def _float(text: str) -> float:
     """Python alone would take `1_0` and digits of other scripts too."""
     if not _NUMBER.fullmatch(text):
@@ -277,7 +282,7 @@ def _ranges(text: str) -> tuple[tuple[datetime, datetime], ...] | None:
     pairs = []
     for pair in text.split(","):
         start, slash, end = pair.partition("/")
-        left, right = _time(start.strip()), _time(end.strip())
+        left, right = moment(start.strip()), moment(end.strip())
         if not slash or left is None or right is None or left >= right:
             raise ValueError(text)
         pairs.append((left, right))
@@ -300,8 +305,8 @@ _MOMENT = "an ISO 8601 date or date-time of the years 1970 to 2200, for example 
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "source": (_source, "sample, live, otlp, aws:<region> or file:<name>"),
     "range": (_one_of(RANGES), f"one of {' '.join(RANGES)}"),
-    "start": (_time, _MOMENT),
-    "end": (_time, _MOMENT),
+    "start": (moment, _MOMENT),
+    "end": (moment, _MOMENT),
     "scope": (_one_of(SCOPES), "annotated or segments"),
     "service": (_text, "a service's exact name of up to 1,000 characters"),
     "measure": (lambda text: _text(text) or "latency_ms", "latency_ms, duration_ms or a numeric annotation"),
@@ -313,10 +318,10 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "interval": (_whole(50, 99), "a whole per cent from 50 to 99"),
     "exclude": (_ranges, "start/end pairs of ISO 8601 times of the years 1970 to 2200, joined by commas,"),
     "p": (_number(0.05, 0.95), "a chance from 0.05 to 0.95"),
-    "start2": (_time, _MOMENT),
-    "end2": (_time, _MOMENT),
+    "start2": (moment, _MOMENT),
+    "end2": (moment, _MOMENT),
     "trace": (_text, "a trace id"),
-    "bucket": (_time, _MOMENT),
+    "bucket": (moment, _MOMENT),
     "q": (_text, "a text of up to 1,000 characters"),
     "where": (_conditions, "conditions joined by commas, for example status=failed,flag=high,latency_ms>150,"),
     "sort": (lambda text: _one_of(SORTS)(text) if text else None, "slowest, newest or error"),

@@ -108,6 +108,16 @@ MIGRATIONS: Sequence[str] = (
         PRIMARY KEY (source, hour)
     );
     """,
+    # Version 4: see `core/markers.py`.
+    """
+    CREATE TABLE markers (
+        id VARCHAR PRIMARY KEY,
+        kind VARCHAR NOT NULL,
+        start_at TIMESTAMP NOT NULL,
+        end_at TIMESTAMP NOT NULL,
+        text VARCHAR NOT NULL
+    );
+    """,
 )
 
 

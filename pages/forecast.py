@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.view import cards, controls, draw, guards, series, tables
+from core.view import cards, controls, draw, guards, marked, series, tables
 from core.view.heading import heading, say
 from core.view.text import safe
 
@@ -18,6 +18,7 @@ else:
     draw.forecast(answer, height=340, with_chances=True)
 if answer.readiness.stage == "none":
     cards.history_so_far(answer)
+    marked.section(question, answer.terms)
     st.stop()
 cards.row(cards.crossing(answer))
 
@@ -30,6 +31,8 @@ by = "Hour by hour" if question.granularity == "hourly" else "Day by day"
 st.subheader(f"{by}{of}", anchor=False)
 table = tables.ahead(answer.terms, first.forecast)
 table.show(height=248)
+
+marked.section(question, answer.terms)
 
 with looking_back:
     draw.cost(answer)

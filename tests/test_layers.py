@@ -35,7 +35,8 @@ MAY_IMPORT_STREAMLIT = {"queries", "view", "pages", "streamlit_app"}
 PARTS = {  # rooms that are more than one file
     "body": "api",
     **dict.fromkeys(
-        ["aggregates", "ahead", "asked", "backtests", "causes", "lacking", "lookback", "losses", "replays"], "queries"
+        ["aggregates", "ahead", "asked", "backtests", "causes", "lacking", "lookback", "losses", "markers", "replays"],
+        "queries",
     ),
     "conditions": "question",
     "traces": "queries",

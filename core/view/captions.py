@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from core.question import Window
 from core.view.charts import past_of, shown, whole
+from core.view.layers import marker_name, markers_in
 from core.view.sentences import Crossing
-from core.view.text import NBSP, Terms, amount, between, chance, count, date, exactly, safe, spread, zone_name
+from core.view.text import NBSP, Terms, amount, between, chance, count, date, exactly, safe, spread, when, zone_name
 
 __all__ = [
     "alt_anomalies",
@@ -39,18 +40,22 @@ _PARTS = {  # the name of a part, and its mark and words in Markdown; {} is fill
     "high": ":green[● flag high]",
     "extreme": ":green[◆ flag extreme]",
     "latency": "**━** observed latency",
+    "marker": ":gray[**┊** marker]",
 }
 _EM_SPACE = "\u2003"
 
 
-def legend(parts: Iterable[str], terms: Terms) -> str:
-    """The line of Markdown under a chart: the named parts in the given order, and the zone of its times.
+def legend(parts: Iterable[str], terms: Terms, window: Window | None = None) -> str:
+    """The line of Markdown under a chart: the named parts in the given order, and the zone of its times; markers too
+    where one is in the `window` that the chart shows.
 
     Parts: `observed running forecast interval threshold crossing unusual anomaly record failed price high extreme
-    latency`. Each part keeps together where the line wraps.
+    latency marker`. Each part keeps together where the line wraps.
     """
     bucket = "hour" if terms.granularity == "hourly" else "day"
     zone = zone_name(terms.shown_zone, terms.end)
+    if window and markers_in(terms, window):
+        parts = [*parts, "marker"]
     words = [_PARTS[part].format(bucket=bucket, interval=terms.interval) for part in parts]
     words.append(f":gray[{'times' if terms.granularity == 'hourly' else 'days'} in {safe(zone)}]")
     return f":small[{f'{_EM_SPACE} '.join(word.replace(' ', NBSP) for word in words)}]"
@@ -90,6 +95,7 @@ def alt_main(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, crossi
         _range("Observed", past_of(history, value, window).y, terms.unit),
         _ahead(terms, forecast),
         _threshold(terms, crossing),
+        _markers(terms, window),
     ]
     return " ".join(part for part in parts if part)
 
@@ -117,7 +123,8 @@ def alt_dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str)
     failed = int(records["failed"].astype(bool).sum())
     seen = _range("Observed", records[value], terms.unit)
     line = f"Threshold {exactly(terms.threshold, terms.unit)}."
-    return f"{_of(terms.name, window, terms)} {count(len(records), 'trace')}, {count(failed)} failed. {seen} {line}"
+    told = f"{_of(terms.name, window, terms)} {count(len(records), 'trace')}, {count(failed)} failed. {seen} {line}"
+    return f"{told} {_markers(terms, window)}".rstrip()
 
 
 def alt_anomalies(
@@ -132,6 +139,7 @@ def alt_anomalies(
         _ahead(terms, forecast),
         f"Threshold {exactly(terms.threshold, terms.unit)}.",
         f"{ahead} predicted, {len(found) - ahead} observed anomalies.",
+        _markers(terms, window),
     ]
     return " ".join(part for part in parts if part)
 
@@ -142,7 +150,8 @@ def alt_price(terms: Terms, prices: pd.DataFrame, window: Window) -> str:
         return f"{_of('Price of a Bitcoin', window, terms)} No prices yet."
     paid = prices["price_usd"]
     first, last, low, high = (amount(usd, "USD") for usd in (paid.iloc[0], paid.iloc[-1], paid.min(), paid.max()))
-    return f"{_of('Price of a Bitcoin', window, terms)} From {first} to {last}, lowest {low}, highest {high}."
+    told = f"{_of('Price of a Bitcoin', window, terms)} From {first} to {last}, lowest {low}, highest {high}."
+    return f"{told} {_markers(terms, window)}".rstrip()
 
 
 def alt_latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, value: str) -> str:
@@ -192,6 +201,15 @@ def _threshold(terms: Terms, crossing: Crossing) -> str:
         return f"{line}."
     first, last = between(crossing.earliest, crossing.latest, terms, granularity=terms.granularity)
     return f"{line}, first between {first} and {last}."
+
+
+def _markers(terms: Terms, window: Window) -> str:
+    """`Markers: deployment v42, today 14:00.`, the newest five; empty where there is none."""
+    found = markers_in(terms, window)
+    if not found:
+        return ""
+    said = "; ".join(f"{marker_name(marker)}, {when(marker.start, terms)}" for marker in found[-5:])
+    return f"Markers: {said}."
 
 
 def _bucket(terms: Terms) -> str:

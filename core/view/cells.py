@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 
-from core.view.layers import Past
+from core.view.layers import Past, marker_name
 from core.view.text import NBSP, Terms, amount, chance, clock, date, spread, zone_name
 from core.view.vega import Layer, fixed, meaning, moments
 from core.view.vega import rows as rows_of
 from core.view.vega import time as at
 
-__all__ = ["Row", "cells", "forecast_rows", "history_rows", "moment"]
+__all__ = ["Row", "cells", "forecast_rows", "history_rows", "marked", "moment"]
 
 ABOVE = "Chance above the threshold"  # without its value: a chart whose threshold moves keeps its specification
 
@@ -35,13 +35,13 @@ def history_rows(terms: Terms, past: Past, found: pd.DataFrame | None = None) ->
         observed = "no traces" if math.isnan(y) else amount(y, terms.unit)
         rows.append(Row(time, {"Time": moment(time, terms), "Observed": observed}))
     if found is None:
-        return rows
+        return marked(rows, terms, terms.width)
     observed = found[found["kind"] != "predicted"]
     for start, end, low, high in zip(*(observed[name] for name in ("start", "end", "lower", "upper")), strict=True):
         for row in rows:
             if start <= row.time < end:
                 row.says["Expected"] = spread(low, high, terms.unit)
-    return rows
+    return marked(rows, terms, terms.width)
 
 
 def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: Past | None = None) -> list[Row]:
@@ -65,7 +65,17 @@ def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: Past | None = None
             says[ABOVE] = chance(p_above)
         rows.append(Row(time, says))
     alone = [Row(time, {"Time": moment(time, terms), "So far": amount(y, terms.unit)}) for time, y in running.items()]
-    return alone + rows
+    return marked(alone + rows, terms, terms.width)
+
+
+def marked(rows: list[Row], terms: Terms, width: timedelta) -> list[Row]:
+    """`rows`, each `width` long, that also say which markers they touch."""
+    for marker in terms.markers:
+        for row in rows:
+            if marker.touches(row.time, row.time + width):
+                said = row.says.get("Marker")
+                row.says["Marker"] = f"{said}; {marker_name(marker)}" if said else marker_name(marker)
+    return rows
 
 
 def moment(time: datetime, terms: Terms, *, granularity: str | None = None) -> str:

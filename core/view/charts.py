@@ -17,7 +17,7 @@ import pandas as pd
 
 from core.question import Window, bucket_end, bucket_start
 from core.view.axis import GREY, LEFT, Values, frame, values
-from core.view.cells import Row, cells, forecast_rows, history_rows, moment
+from core.view.cells import Row, cells, forecast_rows, history_rows, marked, moment
 from core.view.layers import (
     HERE,
     Past,
@@ -25,6 +25,7 @@ from core.view.layers import (
     first_crossing,
     heading,
     history_line,
+    marker_rules,
     named_failed,
     now_rule,
     prediction,
@@ -116,6 +117,7 @@ def main(
             *running_bucket(past),
             *threshold_line(terms, axis),
             *now_rule(terms, window),
+            *marker_rules(terms, window),
             *rings(past, unusual),
             *cells(history_rows(terms, past) + forecast_rows(terms, forecast, past), terms.width),
         ],
@@ -140,6 +142,7 @@ def strip(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame, *, value:
             band("shown", spans([part.start], [part.end]), 0.1, "forecast"),
             *history_line(past, width=1),
             *threshold_line(terms, axis, labelled=False),
+            *marker_rules(terms, window, labelled=False),
             Layer("range", None, text_form("left", baseline="middle", color=GREY), place),
         ],
         84,
@@ -156,10 +159,12 @@ def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Spec
     ahead = rows(t=times, end=times + np.timedelta64(terms.width), p_above=known["p_above"].to_numpy(float))
     bar = {"type": "rect", "opacity": 0.75, "x2Offset": -1, "clip": True}
     place = {"x": time(), "x2": {"field": "end"}, "y": number("p_above"), "y2": {"datum": 0}}
+    window = shown(terms, history, forecast)
     return drawn(
         [
-            *frame(shown(terms, history, forecast), terms.shown_zone, axis, labels=False),
+            *frame(window, terms.shown_zone, axis, labels=False),
             Layer("chances", ahead, bar, {**place, "color": meaning("attention")}),
+            *marker_rules(terms, window, labelled=False),
             *cells(forecast_rows(terms, forecast), terms.width, shift=terms.width / 2),
         ],
         104,
@@ -190,6 +195,7 @@ def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, hei
             Layer("through", rows(**through), line, ink),
             Layer("records", rows(**good), dot, {**ink, "tooltip": tips}),
             *threshold_line(terms, axis),
+            *marker_rules(terms, window),
             Layer("failed", rows(**failed), triangle, red),
             *named_failed(failed, window),
         ],
@@ -212,6 +218,7 @@ def anomalies(
             *history_line(past, width=1.25),
             *threshold_line(terms, axis),
             *now_rule(terms, window),
+            *marker_rules(terms, window),
             *rings(past, found),
             *cells(history_rows(terms, past, found) + forecast_rows(terms, forecast, past), terms.width),
         ],
@@ -247,6 +254,7 @@ def small_multiples(
             *history_line(past),
             *running_bucket(past),
             *threshold_line(terms, axis, labelled=False),
+            *marker_rules(terms, window, labelled=False),
             *heading(group, crossing.probability),
             *cells(history_rows(terms, past) + forecast_rows(terms, ahead[group], past), terms.width),
         ]
@@ -283,7 +291,8 @@ def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Win
             *frame(window, terms.zone, axis),
             Layer("price", rows(**broken), {"type": "line", "strokeWidth": 2, "strokeJoin": "round"}, place),
             *shapes,
-            *cells(said, max(bin_, _usual_step(line["t"]))),
+            *marker_rules(terms, window),
+            *cells(marked(said, terms, timedelta(hours=1)), max(bin_, _usual_step(line["t"]))),
         ],
         270,
     )
@@ -299,6 +308,7 @@ def latency_under_price(terms: Terms, history: pd.DataFrame, window: Window, *, 
             *history_line(past),
             *running_bucket(past),
             *threshold_line(terms, axis),
+            *marker_rules(terms, window, labelled=False),
             *cells(history_rows(terms, past), terms.width),
         ],
         190,

@@ -37,7 +37,9 @@ def forecast(answer: Answer, *, height: int, with_chances: bool) -> None:
         strip = charts.strip(*seen, value=value, name=_range_name(answer))
         if strip is not None:
             chart(strip, "strip", captions.alt_strip(*seen, value=value))
-        st.markdown(captions.legend(captions.main_parts(*seen, series.crossing, value=value), terms))
+        st.markdown(
+            captions.legend(captions.main_parts(*seen, series.crossing, value=value), terms, charts.whole(*seen))
+        )
 
 
 def dots(answer: Answer, records: pd.DataFrame) -> None:
@@ -47,7 +49,7 @@ def dots(answer: Answer, records: pd.DataFrame) -> None:
     parts = ["record", *(["failed"] if records["failed"].any() else []), "threshold"]
     with st.container(gap=None):
         chart(charts.dots(*asked, value="value"), "dots", captions.alt_dots(*asked, value="value"))
-        st.markdown(captions.legend(parts, terms))
+        st.markdown(captions.legend(parts, terms, asked[2]))
 
 
 def groups(answer: Answer) -> None:
@@ -69,7 +71,8 @@ def groups(answer: Answer) -> None:
                     answer.terms, one.group, series.history, series.forecast, series.crossing, value=answer.value
                 )
                 chart(one.chart, f"small-{row}-{one.group}", said)
-    st.markdown(captions.legend(["observed", "forecast", "interval", "threshold", "crossing"], answer.terms))
+    parts = ["observed", "forecast", "interval", "threshold", "crossing"]
+    st.markdown(captions.legend(parts, answer.terms, answer.window))
     others, left_out = len(answer.series) - len(shown), queries.left_out(answer.question, answer.now)
     notes = []
     if others:
@@ -107,9 +110,8 @@ def anomalies(answer: Answer, series: Series, found: pd.DataFrame) -> None:
         chart(
             charts.anomalies(*seen, value=answer.value), "anomalies", captions.alt_anomalies(*seen, value=answer.value)
         )
-        st.markdown(
-            captions.legend(["observed", "forecast", "interval", "threshold", "anomaly", "unusual"], answer.terms)
-        )
+        parts = ["observed", "forecast", "interval", "threshold", "anomaly", "unusual"]
+        st.markdown(captions.legend(parts, answer.terms, charts.whole(*seen[:3])))
 
 
 def price(answer: Answer, prices: pd.DataFrame, flagged: pd.DataFrame) -> None:
@@ -123,7 +125,7 @@ def price(answer: Answer, prices: pd.DataFrame, flagged: pd.DataFrame) -> None:
             captions.alt_latency_under_price(terms, history, window, value=answer.value),
         )
         flags = [flag for flag in ("high", "extreme") if flagged["flag"].eq(flag).any()]
-        st.markdown(captions.legend(["price", *flags, "latency", "threshold"], terms))
+        st.markdown(captions.legend(["price", *flags, "latency", "threshold"], terms, window))
 
 
 def _range_name(answer: Answer) -> str:

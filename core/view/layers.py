@@ -12,10 +12,11 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from core.markers import Marker
 from core.question import Window
 from core.view.axis import LEFT, NARROW, Values
 from core.view.sentences import Crossing
-from core.view.text import Terms, between, chance, clock, exactly
+from core.view.text import Terms, between, chance, clock, exactly, plain, safe
 from core.view.vega import Layer, Spec, expr, fixed, meaning, moments, number, rows, time
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     "first_crossing",
     "heading",
     "history_line",
+    "marker_name",
+    "marker_rules",
+    "markers_in",
     "named_failed",
     "now_rule",
     "prediction",
@@ -208,6 +212,53 @@ def now_rule(terms: Terms, window: Window) -> list[Layer]:
         Layer("now", here, {"type": "rule", "strokeWidth": 1}, {"x": time(), "color": color}),
         *words("now_label", here, text_form("right", dx=-4), foot),
     ]
+
+
+def markers_in(terms: Terms, window: Window) -> list[Marker]:
+    """The markers that touch `window`, by start."""
+    return [marker for marker in terms.markers if marker.touches(*window)]
+
+
+def marker_name(marker: Marker) -> str:
+    """`deployment`, `incident: disk full`; what it says on one line."""
+    said = plain(safe(marker.text))
+    return f"{marker.kind}: {said}" if said else marker.kind
+
+
+def marker_rules(terms: Terms, window: Window, *, labelled: bool = True) -> list[Layer]:
+    """Markers as dotted rules, one that lasts as a band between two; up to five of them named at the top."""
+    found = markers_in(terms, window)
+    if not found:
+        return []
+    lasting = [marker for marker in found if marker.end > marker.start]
+    edges = [each.start for each in found] + [each.end for each in lasting]
+    edges = [edge for edge in edges if window.start <= edge <= window.end]
+    rule = {"type": "rule", "strokeWidth": 1.5, "strokeDash": [1, 3]}
+    layers = [
+        band("marker_spans", spans([each.start for each in lasting], [each.end for each in lasting]), 0.12, "marker"),
+        Layer("markers", spans(edges, edges), rule, {"x": time(), "color": meaning("marker")}),
+    ]
+    return [*layers, *_marker_labels(found, window)] if labelled else layers
+
+
+def _marker_labels(found: Sequence[Marker], window: Window) -> list[Layer]:
+    """The newest first, none where it would stand on another's; at the end of the window on the left of its rule."""
+    room = (window.end - window.start) * 0.17
+    chosen: list[Marker] = []
+    for marker in reversed(found):
+        if len(chosen) < 5 and (not chosen or chosen[-1].start - marker.start > room):
+            chosen.append(marker)
+    layers = []
+    for name, side, late, dx in (("marker_names", "left", False, 4), ("marker_names_at_the_end", "right", True, -4)):
+        some = [marker for marker in chosen if (marker.start > window.end - room) == late]
+        where = rows(
+            t=moments([max(marker.start, window.start) for marker in some]),
+            says=[plain(safe(marker.text)) or marker.kind for marker in some],
+        )
+        text = {"field": "says", "type": "nominal"}
+        place = {"x": time(), "y": fixed(14), "text": text, "color": meaning("marker")}
+        layers += words(name, where, text_form(side, dx=dx, limit=110), place)
+    return layers
 
 
 def rings(past: Past, found: pd.DataFrame | None) -> list[Layer]:

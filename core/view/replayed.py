@@ -10,7 +10,7 @@ from core.view.axis import Values, frame, plane, values
 from core.view.captions import legend
 from core.view.cells import Row, cells, forecast_rows, history_rows
 from core.view.charts import past_of, shown
-from core.view.layers import history_line, now_rule, prediction, threshold_line
+from core.view.layers import history_line, marker_rules, now_rule, prediction, threshold_line
 from core.view.text import NBSP, NOTHING, Terms, amount, count, per_cent, when
 from core.view.vega import Layer, Spec, drawn, meaning, number, rows
 
@@ -38,6 +38,7 @@ def replay(terms: Terms, backtest: Backtest, cutoff: datetime) -> Spec:
             *history_line(past),
             *threshold_line(terms, axis),
             *now_rule(then, window),
+            *marker_rules(terms, window),
             *cells(history_rows(then, known) + after, terms.width),
         ],
         HEIGHT,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 import streamlit as st
 
-from core import queries
+from core import markers, queries
 from core.queries import Held
 from core.question import Question, Window, unit
 from core.view import controls, pulled, sentences, text
@@ -131,7 +131,8 @@ def terms() -> Terms:
     """What all words of the page have in common."""
     question, now = controls.current()
     end = queries.window(question, now).end
-    return text.terms(question, queries.threshold(question, now), now, end, text.zone(controls.zone()))
+    shown = text.zone(controls.zone())
+    return text.terms(question, queries.threshold(question, now), now, end, shown, markers.listed())
 
 
 def group_of(name: str) -> str | None:

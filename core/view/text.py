@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 
+from core.markers import Marker
 from core.question import Question, bucket_start, bucket_width, horizon, unit
 
 __all__ = [
@@ -69,6 +70,7 @@ class Terms:
     horizon: int  # buckets ahead
     granularity: str
     interval: int  # per cent
+    markers: tuple[Marker, ...] = ()  # by start, wherever they are on the time axis
 
     @property
     def width(self) -> timedelta:
@@ -86,7 +88,14 @@ class Terms:
         return self.zone if self.granularity == "hourly" else ZoneInfo("UTC")
 
 
-def terms(question: Question, threshold: float, now: datetime, end: datetime, shown: ZoneInfo) -> Terms:
+def terms(
+    question: Question,
+    threshold: float,
+    now: datetime,
+    end: datetime,
+    shown: ZoneInfo,
+    markers: tuple[Marker, ...] = (),
+) -> Terms:
     """The terms of `question`, asked at `now`; `threshold` and `end` are those in force (`queries` says them)."""
     return Terms(
         now=now,
@@ -98,6 +107,7 @@ def terms(question: Question, threshold: float, now: datetime, end: datetime, sh
         horizon=horizon(question),
         granularity=question.granularity,
         interval=question.interval,
+        markers=markers,
     )
 
 
