@@ -178,11 +178,14 @@ def week(series):
 
 
 def short(series):
-    """The same of Tracecast on the first two to seven days of each series, and of naive."""
+    """The same of Tracecast on the first two to seven days of each series, where 48 hours of them are known and an
+    interval is said, and of naive.
+    """
     return pd.DataFrame(
         {"model": name, **scaled(series.iloc[:hours], FORECASTERS[name](series.iloc[:hours], HORIZON), outcome)}
         for hours in SHORT_HOURS
         if np.isfinite(outcome := series["y"].iloc[hours : hours + HORIZON].to_numpy()).any()
+        and series["y"].iloc[:hours].notna().sum() >= SHORT_HOURS[0]
         for name in ("Tracecast", "naive")
     )
 

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from core import activity, api, queries
 from core.question import Question, parse
+from core.spans import canonical_trace_id
 
 NOW = datetime.now(UTC).replace(tzinfo=None, minute=0, second=0, microsecond=0)
 HOUR = timedelta(hours=1)
@@ -139,7 +140,7 @@ def test_while_the_store_takes_nothing_a_sender_is_told_when_to_come_again(addre
 def test_a_trace_is_told_by_its_id_in_either_form(address):
     document = segment(7, metadata={"default": {"deep": [1, {"x": None}]}})
     put(address, document)
-    plain = document["trace_id"].replace("1-", "", 1).replace("-", "")
+    plain = canonical_trace_id(document["trace_id"])
 
     answers = [
         requests.get(f"{address}/api/v1/traces/{form}.json", timeout=5).json() for form in (document["trace_id"], plain)

@@ -241,17 +241,18 @@ def test_a_quantile_is_half_a_student_t_and_half_the_errors_own():
     held = np.clip(errors, -4 * 1.4826, 4 * 1.4826)  # the median of |error| is 1
     spread = np.sqrt((held**2).mean())
 
-    for observed_hours, degrees in ((240, 9), (48, 3)):
+    for observed_hours, hours_ahead, degrees in ((240, 24, 9), (48, 24, 2), (240, 168, 3), (336, 168, 7)):
         wider = student.ppf(0.975, degrees) / 1.96
         for p, own in ((0.25, -1), (0.5, 1), (0.75, 2)):
-            assert quantile(errors, np.array([p]), observed_hours) == pytest.approx(
+            assert quantile(errors, np.array([p]), observed_hours, hours_ahead) == pytest.approx(
                 [0.5 * student.ppf(p, degrees) * spread + 0.5 * own * wider]
             )
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), st.integers(48, 1440))
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50), st.integers(48, 1440), st.integers(1, 168))
 @settings(max_examples=50, deadline=None)
-def test_quantiles_never_cross(errors, observed_hours):
-    quantiles = quantile(np.array(errors), np.array([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99]), observed_hours)
+def test_quantiles_never_cross(errors, observed_hours, hours_ahead):
+    p = np.array([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
+    quantiles = quantile(np.array(errors), p, observed_hours, hours_ahead)
 
     assert (np.diff(quantiles) >= 0).all()

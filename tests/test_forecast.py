@@ -64,8 +64,9 @@ def test_the_point_is_the_median_brought_back_and_the_interval_the_quantiles_of_
     errors = paths(month.residual, month.level, 24)
     frame = predict(month, 24, 80)
 
-    for hour, group in [(1, errors[:, :1]), (3, errors[:, 1:3]), (9, errors[:, 6:12]), (24, errors[:, 12:24])]:
-        low, high = quantile(group[np.isfinite(group)], np.array([0.1, 0.9]), 720)
+    for hour, first, last in [(1, 1, 1), (3, 2, 3), (9, 7, 12), (24, 13, 24)]:
+        group = errors[:, first - 1 : last]
+        low, high = quantile(group[np.isfinite(group)], np.array([0.1, 0.9]), 720, last)
         middle, scale = month.median[hour - 1], month.transform.scale
         assert frame.loc[hour - 1, ["yhat_lower", "yhat", "yhat_upper"]].to_list() == pytest.approx(
             [scale * np.expm1(middle + low), scale * np.expm1(middle), scale * np.expm1(middle + high)]
@@ -107,7 +108,9 @@ def test_the_interval_of_a_day_comes_from_the_day_means_of_whole_paths(daily):
             if np.isfinite(path).sum() >= 18:
                 moved = middle + np.where(np.isfinite(path), path, 0)
                 means.append((daily.transform.scale * np.expm1(moved)).mean() - yhat[day - 1])
-        return yhat[day - 1] + quantile(np.array(means), np.array([0.1, 0.9]), daily.hours.observed)
+        return yhat[day - 1] + quantile(
+            np.array(means), np.array([0.1, 0.9]), daily.hours.observed, 24 * last_error_day
+        )
 
     for day, last_error_day in [(1, 1), (4, 4), (9, 7)]:
         row = predict(daily, 10, 80).loc[day - 1, ["yhat_lower", "yhat_upper"]]

@@ -311,3 +311,20 @@ def test_groups_are_told_largest_first(store):
         {"group": "low", "request_count": 2, "avg": 20.0, "error_rate": 0.0},
         {"group": "high", "request_count": 1, "avg": 5.0, "error_rate": 0.0},
     ]
+
+
+# The same to the last digit
+
+
+def test_the_same_question_gets_the_same_answer_whichever_thread_adds_what(store):
+    store.append([span(START, 100.0)])
+    many = "started_at + INTERVAL (i * 7919 % 21600) SECOND AS started_at, exp(sin(i)) * 80 AS latency_ms"
+    store.write(f"INSERT INTO spans SELECT * EXCLUDE (i) REPLACE ({many}) FROM spans, range(600_000) AS t(i)")
+    asked = metrics.buckets(Question(), Window(START, START + 6 * HOUR), START)
+    fitted_to = metrics.history(Question(), START + 6 * HOUR)
+
+    answers = [(run(store, asked), run(store, fitted_to)) for _ in range(12)]
+
+    for buckets, history in answers[1:]:
+        pd.testing.assert_frame_equal(buckets, answers[0][0], check_exact=True)
+        pd.testing.assert_frame_equal(history, answers[0][1], check_exact=True)

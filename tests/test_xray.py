@@ -17,6 +17,7 @@ from core.ingest.xray import Progress, Reading
 from core.ingest.xray_client import Flow, XRay
 from core.ingest.xray_errors import explained
 from core.settings import Settings
+from core.spans import canonical_trace_id
 from tests.conftest import SECRETS
 from tests.xray_double import DENIED, EXPIRED, UNKNOWN_KEY, XRayDouble, error, shop
 
@@ -150,11 +151,11 @@ def test_traces_that_their_summaries_can_not_tell_are_read_in_full(double, store
     found = spans(store)
     told = set(found.loc[found["span_id"] == "summary", "trace_id"])
     odd = [two_values, partial, failing, no_latency, many, long]
-    assert told.isdisjoint(segment["trace_id"].replace("1-", "").replace("-", "") for segment in odd)
+    assert told.isdisjoint(canonical_trace_id(segment["trace_id"]) for segment in odd)
     assert len(told) >= 40  # `failing` is of the same kind, and may be one of its twenty
     measured = records(store)
-    assert measured[failing["trace_id"].replace("1-", "").replace("-", "")][RECORD.index("failed")]
-    assert len(dict(measured[many["trace_id"].replace("1-", "").replace("-", "")][RECORD.index("numbers")])) == 61
+    assert measured[canonical_trace_id(failing["trace_id"])][RECORD.index("failed")]
+    assert len(dict(measured[canonical_trace_id(many["trace_id"])][RECORD.index("numbers")])) == 61
 
 
 def test_two_annotated_spans_with_different_keys_are_two_records(double, store):

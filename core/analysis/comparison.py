@@ -32,7 +32,7 @@ def latencies(question: Question, window: Window) -> Statement:
     where, params = condition(question, window)
     value = measured(question, params)
     return Statement(
-        f"""SELECT count(*) AS n, avg(failed::INTEGER) AS failed, avg({value}) AS mean,
+        f"""SELECT count(*) AS n, avg(failed::INTEGER) AS failed, favg({value}) AS mean,
     quantile_cont({value}, {[at / 100 for at in PERCENTILES]}) AS percentiles
 FROM records WHERE {where}""",
         params,

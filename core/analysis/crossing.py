@@ -87,7 +87,7 @@ def _each(model: Model, ahead: Outlook, thresholds: Sequence[float]) -> Floats:
     levels = np.array([ahead.transform.level(threshold) for threshold in thresholds])
     needed = levels[:, None] - ahead.centre
     shares = np.full(needed.shape, np.nan)
-    for columns, errors in ahead.pools:
+    for columns, errors, _ in ahead.pools:
         if len(errors):
             above = len(errors) - np.searchsorted(np.sort(errors), needed[:, columns], side="right")
             shares[:, columns] = _share(above, len(errors))

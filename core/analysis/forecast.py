@@ -39,9 +39,9 @@ def _bounds(ahead: Outlook, yhat: Floats, interval: float, observed_hours: int) 
     """Lower and upper end of the interval per bucket ahead, in the measure's unit; NaN where no error is known."""
     tail = (1 - interval / 100) / 2
     spread = np.full((2, len(yhat)), np.nan)
-    for columns, errors in ahead.pools:
+    for columns, errors, hours_ahead in ahead.pools:
         if len(errors):
-            spread[:, columns] = quantile(errors, np.array([tail, 1 - tail]), observed_hours)[:, None]
+            spread[:, columns] = quantile(errors, np.array([tail, 1 - tail]), observed_hours, hours_ahead)[:, None]
     lower, upper = ahead.transform.to_y(ahead.centre + spread)
     # A log scale has no upper end of its own: one wild hour would put the bound at a hundred times what was ever seen.
     most = np.maximum(MOST_TIMES_SEEN * np.max(np.abs(ahead.past), initial=0, where=np.isfinite(ahead.past)), yhat)

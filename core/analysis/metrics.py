@@ -38,6 +38,9 @@ __all__ = [
 HISTORY = timedelta(days=60)  # what a forecast is fitted to
 MAX_GROUPS = 200
 
+# The same question gets the same answer to the last digit, although threads share the rows and add them up in another
+# order each time: `favg` and `fsum` carry what a sum loses (Kahan), a standard deviation is rounded to 12 digits.
+_STD = "CASE WHEN value_std > 0 THEN round(value_std, 12 - ceil(log10(value_std))::INTEGER) ELSE value_std END"
 _ANNOTATION = """coalesce(texts[{key}], booleans[{key}]::VARCHAR,
     CASE WHEN numbers[{key}] = trunc(numbers[{key}]) AND abs(numbers[{key}]) < 1e15
          THEN numbers[{key}]::BIGINT::VARCHAR ELSE numbers[{key}]::VARCHAR END)"""
@@ -88,9 +91,9 @@ WITH chosen AS ({chosen.sql}),
 largest AS ({largest}),
 aggregated AS (
     SELECT date_trunc('{_unit(question)}', timestamp) AS bucket, "group", count(*) AS request_count,
-        avg(value) AS value_avg, min(value) AS value_min, max(value) AS value_max, stddev_samp(value) AS value_std,
+        favg(value) AS value_avg, min(value) AS value_min, max(value) AS value_max, stddev_samp(value) AS value_std,
         quantile_cont(value, [0.5, 0.9, 0.95, 0.99]) AS percentiles,
-        avg(failed::INTEGER) AS error_rate, sum(data_volume_bytes) AS volume, avg(price_usd) AS price_usd_avg
+        avg(failed::INTEGER) AS error_rate, fsum(data_volume_bytes) AS volume, favg(price_usd) AS price_usd_avg
     FROM chosen GROUP BY ALL
 ),
 grid AS (
@@ -106,7 +109,7 @@ filled AS (
 )
 SELECT $source AS source, $measure AS measure, $unit AS unit, {'"group",' if by else ""}
     bucket, bucket <= $end - INTERVAL 1 {_unit(question)} AS complete, coalesce(request_count, 0) AS request_count,
-    value_avg AS {prefix}_avg, value_min AS {prefix}_min, value_max AS {prefix}_max, value_std AS {prefix}_std,
+    value_avg AS {prefix}_avg, value_min AS {prefix}_min, value_max AS {prefix}_max, {_STD} AS {prefix}_std,
     percentiles[1] AS {prefix}_p50, percentiles[2] AS {prefix}_p90, percentiles[3] AS {prefix}_p95,
     percentiles[4] AS {prefix}_p99,
     error_rate, coalesce(volume, 0) AS total_data_volume_bytes, price_usd_avg,
@@ -179,7 +182,7 @@ def groups(question: Question, key: str, window: Window) -> Statement:
     chosen = _chosen(question, window, key)
     return Statement(
         f"""WITH chosen AS ({chosen.sql})
-SELECT "group", count(*) AS request_count, avg(value) AS avg, quantile_cont(value, 0.95) AS p95,
+SELECT "group", count(*) AS request_count, favg(value) AS avg, quantile_cont(value, 0.95) AS p95,
     avg(failed::INTEGER) AS error_rate
 FROM chosen GROUP BY ALL ORDER BY request_count DESC, "group" LIMIT {MAX_GROUPS}""",
         chosen.params,
@@ -319,6 +322,6 @@ def _chosen(question: Question, window: Window, key: str | None = None) -> State
 
 
 def _stat(stat: str) -> str:
-    aggregates = {"avg": "avg(value)", "count": "count(*)", "volume": "coalesce(sum(data_volume_bytes), 0)"}
+    aggregates = {"avg": "favg(value)", "count": "count(*)", "volume": "coalesce(fsum(data_volume_bytes), 0)"}
     aggregates["error_rate"] = "avg(failed::INTEGER)"
     return aggregates.get(stat) or f"quantile_cont(value, {int(stat[1:]) / 100})"

@@ -17,10 +17,13 @@ KNOWN_SHARE = 0.75  # of a day's hours, or of a path's buckets: with fewer the w
 
 
 class Pool(NamedTuple):
-    """The errors (known ones, flat) that speak for the buckets ahead in `columns`."""
+    """The errors (known ones, flat) that speak for the buckets ahead in `columns`, the last of which ends that many
+    `hours` ahead.
+    """
 
     columns: slice
     errors: Floats
+    hours: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ def _hours(model: Model, horizon: int, starts: Moments) -> Outlook:
         errors = paths(model.residual, model.level, groups[-1][1])
         for first, last in groups:
             pool = pooled(errors[:, first - 1 : last], errors[:, :last])
-            pools.append(Pool(slice(first - 1, min(last, horizon)), pool))
+            pools.append(Pool(slice(first - 1, min(last, horizon)), pool, last))
     return Outlook(starts, model.hours.values, 24, model.transform, model.median[:horizon], errors[:, :horizon], pools)
 
 
@@ -92,7 +95,8 @@ def _days(model: Model, horizon: int, starts: Moments) -> Outlook:
             known = np.isfinite(error)
             means = model.transform.to_y(by_day[day] + np.where(known, error, 0)).mean(axis=1) * hours_in_sum
             errors[:, day] = np.where(known.mean(axis=1) >= KNOWN_SHARE, means - centre[day], np.nan)
-            pools.append(Pool(slice(day, day + 1), pooled(errors[:, day], errors[:, : day + 1])))
+            pool = pooled(errors[:, day], errors[:, : day + 1])
+            pools.append(Pool(slice(day, day + 1), pool, min(24 * (day + 1), HOURS_OF_PATHS)))
     return Outlook(starts, past, 1, in_unit, centre, errors, pools)
 
 

@@ -13,7 +13,7 @@ GROUPS = ((1, 1), (2, 3), (4, 6), (7, 12), (13, 24), (25, 168))  # hours ahead, 
 HOURS_OF_PATHS = GROUPS[-1][1]
 FEWEST_ERRORS = 10
 WINSORISED_AT = 4 * 1.4826  # median absolute deviations; 1.4826 of them are a normal standard deviation
-FEWEST_DEGREES = 3.0
+FEWEST_DEGREES = 2.0
 
 
 def paths(residual: Floats, level: Level, hours_ahead: int) -> Floats:
@@ -36,15 +36,16 @@ def pooled(pool: Floats, everything: Floats) -> Floats:
     return known if len(known) >= FEWEST_ERRORS else everything[np.isfinite(everything)]
 
 
-def quantile(errors: Floats, p: Floats, observed_hours: int) -> Floats:
+def quantile(errors: Floats, p: Floats, observed_hours: int, hours_ahead: int) -> Floats:
     """Quantiles of the next error at each `p` (0 to 1): half a Student t, half the errors themselves.
 
     The t is scaled by the errors' root mean square, each error held within four robust deviations, and has a degree
-    of freedom for each observed day but one: a short history gets a wider interval.
+    of freedom for each observed day after which as many hours as are looked ahead are known: errors a week ahead
+    that a history of two weeks holds are few and alike, so that their own spread says too little.
     """
     bound = WINSORISED_AT * np.median(np.abs(errors))
     scale = np.sqrt(np.mean(np.clip(errors, -bound, bound) ** 2))
-    degrees = max(observed_hours / 24 - 1, FEWEST_DEGREES)
+    degrees = max((observed_hours - hours_ahead) / 24, FEWEST_DEGREES)
     widened = stdtrit(degrees, 0.975) / 1.96
     blended: Floats = 0.5 * stdtrit(degrees, p) * scale + 0.5 * np.quantile(errors, p) * widened
     return blended

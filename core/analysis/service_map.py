@@ -14,7 +14,7 @@ def services(question: Question, window: Window) -> Statement:
     Columns: `service`, `n`, `failed` (share, 0 to 1), `avg_ms`, `p95_ms` (of the durations); most segments first.
     """
     return Statement(
-        """SELECT service, count(*) AS n, avg((error OR fault)::INTEGER) AS failed, avg(duration_ms) AS avg_ms,
+        """SELECT service, count(*) AS n, avg((error OR fault)::INTEGER) AS failed, favg(duration_ms) AS avg_ms,
     quantile_cont(duration_ms, 0.95) AS p95_ms
 FROM spans
 WHERE source = $source AND started_at >= $from AND started_at < $end AND NOT in_progress AND kind = 'segment'
@@ -54,7 +54,7 @@ made AS (
     FROM seen ANTI JOIN pairs USING (trace_id, span_id)
     WHERE namespace IN ('aws', 'remote')
 )
-SELECT caller, callee, namespace, count(*) AS n, avg(failed::INTEGER) AS failed, avg(duration_ms) AS avg_ms,
+SELECT caller, callee, namespace, count(*) AS n, avg(failed::INTEGER) AS failed, favg(duration_ms) AS avg_ms,
     quantile_cont(duration_ms, 0.95) AS p95_ms
 FROM made WHERE started_at >= $from AND started_at < $end
 GROUP BY caller, callee, namespace ORDER BY n DESC, caller, callee, namespace LIMIT {MOST_CALLS}""",

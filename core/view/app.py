@@ -29,6 +29,7 @@ page = st.navigation(
         "Trust": [
             st.Page(PAGES / "accuracy.py", title="Accuracy", icon=":material/rule:"),
             st.Page(PAGES / "sources.py", title="Sources", icon=":material/input:"),
+            st.Page(PAGES / "walkthrough.py", title="Walk-through", icon=":material/school:"),
         ],
     }
 )
