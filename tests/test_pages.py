@@ -170,6 +170,16 @@ def test_the_coarse_slider_sets_the_exact_number(sample):
     assert "160 ms" in title(app)
 
 
+def test_a_threshold_far_below_what_is_measured_stands_at_the_foot_of_the_coarse_slider(empty):
+    send(empty, segment(annotations='{"processing_time_ms": 7200000.0}'))
+
+    app = visit()
+
+    assert not app.error
+    assert app.number_input(key="threshold").value == 150.0
+    assert app.slider(key="coarse_threshold").value == app.slider(key="coarse_threshold").min > 150.0
+
+
 def test_another_statistic_brings_its_own_threshold_unless_one_is_set_for_it(sample):
     app = visit(threshold="140")
 

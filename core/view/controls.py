@@ -186,13 +186,14 @@ def _threshold(question: Question, now: datetime) -> float | None:
     )
     value = default if value is None else value
     top, step = _scale(question, now, value)
-    if state.get("coarse_threshold") != value:
-        state["coarse_threshold"] = value
+    coarse = min(max(value, step), top)  # values in hours leave a threshold in milliseconds under the first step
+    if state.get("coarse_threshold") != coarse:
+        state["coarse_threshold"] = coarse
     st.slider(
         "Threshold, coarse",
         step,
         top,
-        min(max(value, step), top),
+        coarse,
         step,
         format=f"%g{NBSP}{of}" if of in ("ms", "s", "USD") else "%g",
         key="coarse_threshold",
