@@ -171,9 +171,9 @@ def test_the_coarse_slider_sets_the_exact_number(sample):
 
 
 def test_a_threshold_far_below_what_is_measured_stands_at_the_foot_of_the_coarse_slider(empty):
-    send(empty, segment(annotations='{"processing_time_ms": 7200000.0}'))
+    send(empty, segment(ago_s=7200.0, annotations='{"processing_time_ms": 7200000.0}'))
 
-    app = visit()
+    app = visit(source="live")
 
     assert not app.error
     assert app.number_input(key="threshold").value == 150.0

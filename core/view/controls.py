@@ -99,7 +99,7 @@ def _carry_over(page: str) -> None:
     state = st.session_state
     if state.get("page") != page:
         for name, value in state.get("kept", {}).items():
-            state[name] = state.get(name, value)
+            state[name] = _linked(state.get(name, value)) if name == "threshold" else state.get(name, value)
         state["page"] = page
 
 
@@ -204,7 +204,18 @@ def _threshold(question: Question, now: datetime) -> float | None:
 
 
 def _from_slider() -> None:
-    st.session_state["threshold"] = st.session_state["coarse_threshold"]
+    st.session_state["threshold"] = _linked(st.session_state["coarse_threshold"])
+
+
+class _Linked(float):
+    """Streamlit writes the text of what we set to the link, which is to say 140 as it does when typed, not 140.0."""
+
+    def __str__(self) -> str:
+        return repr(float(self)).removesuffix(".0")
+
+
+def _linked(threshold: float | None) -> float | None:
+    return None if threshold is None else _Linked(threshold)
 
 
 def _unit_name(of: str) -> str:
