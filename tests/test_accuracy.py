@@ -172,6 +172,12 @@ def test_of_days_without_a_yesterday_only_the_interval_is_told():
     assert held(days([100.0, 200] * 12, [math.nan] * 24)) == Held(0.5, 24, 1, None)
 
 
+def test_errors_of_rounding_favour_nobody():
+    record = days([100.0 + 1e-12] * 24, [100.0 + 1e-12] * 24)
+
+    assert held(record) == Held(1.0, 24, 1, None)
+
+
 def test_without_an_outcome_nothing_held():
     assert held(days([math.nan], [1.0])) is None
 

@@ -385,8 +385,14 @@ def test_not_expected_without_a_forecast_says_only_that():
     assert sentences.not_expected(terms(), 0.001, forecast()).ink == nb("Under 1~% likely.")
 
 
-def answer(ready: Ready, crossing: Crossing, past: pd.DataFrame, ahead: pd.DataFrame, **asked) -> Sentence:
-    first = NOW - timedelta(minutes=5)
+def answer(
+    ready: Ready,
+    crossing: Crossing,
+    past: pd.DataFrame,
+    ahead: pd.DataFrame,
+    first: datetime = NOW - timedelta(minutes=5),
+    **asked,
+) -> Sentence:
     return sentences.answer(terms(**asked), ready, crossing, past, ahead, value="latency_avg", first=first)
 
 
@@ -435,15 +441,15 @@ def test_a_running_hour_above_the_threshold_is_not_yet_above():
         ),
         pytest.param(
             Ready(observed_hours=1, stage="none", ready_at=datetime(2026, 11, 25, 22)),
-            "No forecast yet: 24 full hours needed, 1 hour is here",
+            "No forecast yet: 24 full hours needed, 5 minutes are here",
             "The first forecast comes **tomorrow 22:00** UTC. Until then: every trace as a dot.",
-            id="an hour",
+            id="minutes across a full hour",
         ),
         pytest.param(
-            Ready(observed_hours=7, stage="none"),
-            "No forecast yet: 24 full hours needed, 7 hours are here",
-            "It comes when 17 more hours have traces.",
-            id="hours that do not grow",
+            Ready(observed_hours=31, stage="point"),
+            "About 112~ms by tomorrow 21:00, provisional",
+            "31 hours of history: a middle value, no interval yet. Chances need 48.",
+            id="a day that does not grow",
         ),
         pytest.param(
             Ready(stopped_since=datetime(2026, 11, 24, 15, 12)),
@@ -469,6 +475,29 @@ def test_each_state_of_the_history_has_its_sentence(ready, title, ink):
     said = answer(ready, Crossing(0.04), history(100, 110), AHEAD)
 
     assert (said.title, said.ink) == (nb(title), nb(ink))
+
+
+@pytest.mark.parametrize(
+    ("ago", "hours", "here"),
+    [
+        pytest.param(timedelta(seconds=40), 0, "under a minute is here", id="seconds"),
+        pytest.param(timedelta(seconds=40), 1, "under a minute is here", id="seconds across a full hour"),
+        pytest.param(timedelta(minutes=1), 0, "1 minute is here", id="a minute"),
+        pytest.param(timedelta(hours=3), 1, "1 hour is here", id="an hour of three"),
+        pytest.param(timedelta(hours=8), 7, "7 hours are here", id="hours"),
+    ],
+)
+def test_what_is_here_is_said_in_minutes_before_it_is_hours(ago, hours, here):
+    said = answer(Ready(observed_hours=hours, stage="none"), Crossing(), history(100), AHEAD, first=NOW - ago)
+
+    assert said.title == f"No forecast yet: 24 full hours needed, {here}"
+    assert said.ink == f"It comes when {24 - hours} more hours have traces."
+
+
+def test_a_title_about_a_horizon_that_is_over_begins_with_when_it_was_said():
+    said = answer(Ready(), Crossing(0.73, **WINDOW), history(100), AHEAD, end=datetime(2026, 11, 22, 9))
+
+    assert said.title == nb("Said Sun 22 Nov 09:00: 73~% likely to cross 150~ms by yesterday 09:00")
 
 
 def test_shares_that_are_mostly_nought_are_of_failures():
@@ -545,12 +574,20 @@ def test_an_empty_range_says_where_there_is_something(start, end, title, ink):
 
 def test_a_source_without_spans_says_what_to_do():
     assert sentences.no_spans("otlp").title == "No spans yet from OpenTelemetry"
-    assert sentences.no_spans("file:a_b").title == r"No spans yet from file\:a\_b"
+    assert sentences.no_spans("file:a_b") == Sentence(
+        r"No spans yet from file\:a\_b", "Import a file under this name on the page Sources."
+    )
 
 
 def test_the_group_that_crosses_first_is_named_as_text():
-    assert sentences.first_group(terms(), "![x](y)", 0.81) == nb(
+    assert sentences.first_group(terms(), "![x](y)", Crossing(0.81)) == nb(
         r"\!\[x\]\(y\) will cross first: 81~% by tomorrow 21:00"
+    )
+
+
+def test_where_the_likeliest_group_is_not_expected_to_cross_none_is_named():
+    assert sentences.first_group(terms(), "a", Crossing(0.04)) == nb(
+        "No group is expected to cross 150~ms by tomorrow 21:00"
     )
 
 
@@ -568,6 +605,11 @@ def test_the_group_that_crosses_first_is_named_as_text():
 )
 def test_a_number_is_compared_to_what_is_usual(value, expected, said):
     assert sentences.usual(value, expected) == nb(said)
+
+
+def test_a_share_is_compared_by_saying_the_usual_share():
+    assert sentences.usual(0.667, 0.333, "share") == nb("usually 33.3~%")
+    assert sentences.usual(0.02, 0.0200001, "share") == "as usual"
 
 
 def test_the_titles_of_the_other_pages():
@@ -594,3 +636,8 @@ def test_a_crossing_is_read_from_the_row_of_its_table():
     row = pd.Series({"probability": 0.2, "earliest": pd.NaT, "median": None, "latest": pd.Timestamp(NOW)})
 
     assert Crossing.read(row) == Crossing(0.2, None, None, NOW)
+
+
+def test_a_crossing_that_is_not_expected_has_no_hours():
+    assert Crossing.read(pd.Series({"probability": 0.094, **WINDOW})) == Crossing(0.094)
+    assert Crossing.read(pd.Series({"probability": 0.096, **WINDOW})) == Crossing(0.096, **WINDOW)

@@ -17,6 +17,7 @@ __all__ = ["ALL", "Held", "advantage", "by_horizon", "by_origin", "held"]
 GROUPS = {"hourly": (6, 12, 24, 168), "daily": (1, 3, 7, 30)}  # buckets ahead up to which accuracy is told as one
 ALL = "all"
 SCORES = ["mase", "wis", "coverage_80", "coverage_95"]
+ROUNDING = 1e-6  # errors of a smaller share of the values are those of floating point
 OUTSIDE = {"80": 0.2, "95": 0.05}  # the share that may fall outside an interval of so many per cent
 
 
@@ -76,6 +77,8 @@ def held(days: pd.DataFrame) -> Held | None:
     inside = (known["lower"] <= known["came"]) & (known["came"] <= known["upper"])
     both = known.dropna(subset=["before"])
     ours, peers = ((both[said] - both["came"]).abs().sum() for said in ("expected", "before"))
+    if ours + peers < ROUNDING * both["came"].abs().sum():
+        ours = peers = 0.0
     days_long = (known["bucket"].max() - known["bucket"].min()).days + 1
     return Held(float(inside.mean()), len(known), days_long, advantage(float(ours), float(peers)))
 

@@ -89,7 +89,7 @@ def history_so_far(answer: Answer) -> None:
     """How far the source is on its way to the first forecast."""
     hours = answer.readiness.observed_hours
     minutes = (answer.terms.end - answer.first).total_seconds() / 60
-    so_far = count(hours, "hour") if hours else count(minutes, "minute")
+    so_far = sentences.so_far(answer.terms, hours, answer.first)
     share = min(1.0, max(hours, min(minutes / 60, 1)) / HOURS_NEEDED)
     st.progress(share, f"History until the first forecast: {so_far} of {HOURS_NEEDED} hours")
 
@@ -126,7 +126,11 @@ def _bitcoin(answer: Answer) -> Card:
 
 def _card(label: str, values: pd.Series, expected: float | None, of: str) -> Card:
     last = None if values.empty or pd.isna(values.iloc[-1]) else float(values.iloc[-1])
-    says = sentences.usual(last, expected)
-    arrow: Literal["up", "down", "off"] = "up" if "higher" in says else "down" if "lower" in says else "off"
+    if of == "bytes" and not values.any():
+        return Card(label, NOTHING, "none was told")
+    says = sentences.usual(last, expected, of)
+    arrow: Literal["up", "down", "off"] = "off"
+    if last is not None and expected and says != "as usual":
+        arrow = "up" if last > expected else "down"
     spark = values.tail(SPARK_BUCKETS).astype(float).to_list()
     return Card(label, amount(last, of), says, arrow, spark)

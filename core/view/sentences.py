@@ -28,6 +28,7 @@ __all__ = [
     "Readiness",
     "Sentence",
     "above",
+    "above_since",
     "ahead_and_behind",
     "answer",
     "correlation",
@@ -45,6 +46,7 @@ __all__ = [
     "repeating_was_better",
     "shares_only",
     "small_print",
+    "so_far",
     "stopped",
     "subject",
     "the_last",
@@ -79,8 +81,22 @@ class Crossing(NamedTuple):
 
     @classmethod
     def read(cls, row: pd.Series) -> "Crossing":
-        """From a row with these columns, nulls as None; `Crossing.read(crossings.iloc[0])`."""
-        return cls(*(None if pd.isna(row[name]) else row[name] for name in cls._fields))
+        """From a row with these columns, nulls as None; `Crossing.read(crossings.iloc[0])`.
+
+        Of a crossing that is not expected the hours are left out, so that charts and cards say what the sentence says.
+        """
+        crossing = cls(*(None if pd.isna(row[name]) else row[name] for name in cls._fields))
+        return crossing if crossing.expected else crossing.at_no_time
+
+    @property
+    def expected(self) -> bool:
+        """Whether its chance, as it is shown, is worth saying when it would be."""
+        return self.probability is not None and round(100 * self.probability) >= POSSIBLE
+
+    @property
+    def at_no_time(self) -> "Crossing":
+        """Its probability alone."""
+        return Crossing(self.probability)
 
 
 class Readiness(Protocol):
@@ -132,14 +148,14 @@ def answer(
         grey = f"{grey} No weekly cycle yet: {count(readiness.observed_hours // 24, 'day')} of 14.".strip()
     else:
         lead = ""
-    since = _above_since(history, value, terms.threshold)
+    since = above_since(history, value, terms.threshold)
     if since is not None:
         sentence = above(terms, since, _first_below(forecast), grey)
-    elif crossing.probability is None or round(100 * crossing.probability) < POSSIBLE:
-        sentence = not_expected(terms, crossing.probability, forecast, grey)
-    else:
+    elif crossing.expected:
         sentence = will_cross(terms, crossing, grey)
-    return sentence._replace(ink=f"{sentence.ink} {lead}".strip())
+    else:
+        sentence = not_expected(terms, crossing.probability, forecast, grey)
+    return sentence._replace(title=_as_said(terms, sentence.title), ink=f"{sentence.ink} {lead}".strip())
 
 
 def will_cross(terms: Terms, crossing: Crossing, grey: str = "") -> Sentence:
@@ -182,31 +198,48 @@ def above(terms: Terms, since: datetime, until: datetime | None, grey: str = "")
     return Sentence(title, f"Stays above until **{at}** {_zone(terms, until)} in the middle case.", grey)
 
 
+def above_since(history: pd.DataFrame, value: str, threshold: float) -> datetime | None:
+    """Start of the run of buckets above `threshold` that the last complete bucket ends, if it is one."""
+    complete = history[history["complete"]]
+    below = ~(complete[value] > threshold)
+    if complete.empty or below.iloc[-1]:
+        return None
+    start = below.to_numpy().nonzero()[0]
+    since: datetime = complete["bucket"].iloc[start[-1] + 1 if len(start) else 0]
+    return since
+
+
 def provisional(
     terms: Terms, forecast: pd.DataFrame, observed_hours: int, ready_at: datetime | None, grey: str = ""
 ) -> Sentence:
     """24 to 47 hours of history: the middle value alone."""
     value = amount(forecast["yhat"].iloc[-1], terms.unit) if len(forecast) else "Nothing to say"
     ink = f"{count(observed_hours, 'hour')} of history: a middle value, no interval yet."
-    if ready_at is not None:
+    if ready_at is None:
+        ink += " Chances need 48."
+    else:
         ink += f" Chances come **{when(ready_at, terms)}** {zone_name(terms.zone, ready_at)}."
-    return Sentence(f"About {value} by {_until(terms)}, provisional", ink, grey)
+    return Sentence(_as_said(terms, f"About {value} by {_until(terms)}, provisional"), ink, grey)
 
 
 def no_forecast(
     terms: Terms, observed_hours: int, ready_at: datetime | None, first: datetime, grey: str = ""
 ) -> Sentence:
     """Under 24 hours of history: what is needed, what is here, and when the forecast begins."""
-    minutes = int((terms.end - first).total_seconds() // 60)
-    young = observed_hours == 0 and 0 <= minutes < 120
-    here, one = (
-        (count(minutes, "minute"), minutes == 1) if young else (count(observed_hours, "hour"), observed_hours == 1)
-    )
-    title = f"No forecast yet: 24 full hours needed, {here} {'is' if one else 'are'} here"
+    here = so_far(terms, observed_hours, first)
+    title = f"No forecast yet: 24 full hours needed, {here} {'are' if here.endswith('s') else 'is'} here"
     if ready_at is None:
         return Sentence(title, f"It comes when {count(24 - observed_hours, 'more hour')} have traces.", grey)
     begin = f"The first forecast comes **{when(ready_at, terms)}** {zone_name(terms.zone, ready_at)}."
     return Sentence(title, f"{begin} Until then: every trace as a dot.", grey)
+
+
+def so_far(terms: Terms, observed_hours: int, first: datetime) -> str:
+    """How much history there is since `first`: `7 minutes`, from two hours on the hours with traces."""
+    minutes = int((terms.end - first).total_seconds() // 60)
+    if not 0 <= minutes < 120:
+        return count(observed_hours, "hour")
+    return count(minutes, "minute") if minutes else "under a minute"
 
 
 def stopped(terms: Terms, since: datetime, observed_hours: int, grey: str = "") -> Sentence:
@@ -277,6 +310,8 @@ def no_spans(source: str) -> Sentence:
             "No spans yet from live services",
             "Point an X-Ray SDK at this address and the first trace shows here within seconds.",
         )
+    if source.startswith("file:"):
+        return Sentence(f"No spans yet from {safe(source)}", "Import a file under this name on the page Sources.")
     return Sentence(f"No spans yet from {safe(source)}", "The first trace shows here within seconds.")
 
 
@@ -295,9 +330,11 @@ def nothing_in_range(start: datetime, end: datetime, oldest: datetime, newest: d
     return Sentence(title, f"The source's last trace is of {when(newest, terms)} {zone_name(terms.zone, newest)}.")
 
 
-def first_group(terms: Terms, group: str, probability: float | None) -> str:
+def first_group(terms: Terms, group: str, crossing: Crossing) -> str:
     """Title over small charts: the group that is likeliest to cross."""
-    return f"{safe(group)} will cross first: {chance(probability)} by {_until(terms)}"
+    if not crossing.expected:
+        return f"No group is expected to cross {_threshold(terms)} by {_until(terms)}"
+    return f"{safe(group)} will cross first: {chance(crossing.probability)} by {_until(terms)}"
 
 
 def ahead_and_behind(ahead: int, behind: int, time: str) -> str:
@@ -325,14 +362,19 @@ def time(question: Question) -> str:
     return "this range" if question.start or question.end else the_last(question.range)
 
 
-def usual(value: float | None, expected: float | None) -> str:
-    """How `value` compares to the usual one: `4 % higher`, within half a per cent `as usual`; empty if unknown."""
+def usual(value: float | None, expected: float | None, unit: str = "") -> str:
+    """How `value` compares to the usual one: `4 % higher`, within half a per cent `as usual`; empty if unknown.
+
+    Beside a share the usual share is said, since per cent of per cent are read wrongly.
+    """
     if value is None or expected is None or pd.isna(value) or pd.isna(expected):
         return ""
     if value == expected:
         return "as usual"
     if expected == 0:
         return "usually none"
+    if unit == "share":
+        return "as usual" if per_cent(value) == per_cent(expected) else f"usually {per_cent(expected)}"
     change = round(100 * (value / expected - 1))
     if change == 0:
         return "as usual"
@@ -395,19 +437,16 @@ def _zone(terms: Terms, at: datetime | None = None) -> str:
     return zone_name(terms.shown_zone, at)
 
 
+def _as_said(terms: Terms, title: str) -> str:
+    """A title about a horizon that is over begins with when it was said."""
+    if terms.until > terms.now:
+        return title
+    said = when(terms.end, terms, granularity=terms.granularity)
+    return f"Said {said}: {title[:1].lower()}{title[1:]}"
+
+
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _above_since(history: pd.DataFrame, value: str, threshold: float) -> datetime | None:
-    """Start of the run of buckets above `threshold` that the last complete bucket ends, if it is one."""
-    complete = history[history["complete"]]
-    below = ~(complete[value] > threshold)
-    if complete.empty or below.iloc[-1]:
-        return None
-    start = below.to_numpy().nonzero()[0]
-    since: datetime = complete["bucket"].iloc[start[-1] + 1 if len(start) else 0]
-    return since
 
 
 def _first_below(forecast: pd.DataFrame) -> datetime | None:

@@ -1,6 +1,6 @@
 """What the pages about a measure show: asked once, and for each group its history, its forecast and its crossing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -96,7 +96,7 @@ class Answer:
         top = self.series[0]
         if self.question.by and top.crossing.probability is not None:
             said = sentences.will_cross(self.terms, top.crossing, self.small_print)
-            return said._replace(title=sentences.first_group(self.terms, top.group, top.crossing.probability))
+            return said._replace(title=sentences.first_group(self.terms, top.group, top.crossing))
         return sentences.answer(
             self.terms,
             self.readiness,
@@ -114,6 +114,8 @@ def ask() -> Answer:
     question, now = controls.current()
     first, _ = queries.reach(question.source)
     readiness, series = queries.readiness(question, now), _series(question, now)
+    if question.source.startswith("file:"):  # no hour comes by itself
+        readiness = replace(readiness, ready_at=None)
     return Answer(
         question=question,
         now=now,
@@ -153,17 +155,25 @@ def _series(question: Question, now: datetime) -> list[Series]:
     history, forecast = queries.metrics(question, now), queries.forecast(question, now)
     crossings = queries.crossings(question, now)
     if question.by is None:
-        return [Series("", history, forecast, Crossing.read(crossings.iloc[0]))]
+        return [Series("", history, forecast, _crossing(crossings.iloc[0], history))]
     histories = dict(list(_named(history).groupby("group", sort=False)))
     forecasts = dict(list(_named(forecast).groupby("group", sort=False)))
     series = [
-        Series(name, histories[name], forecasts.get(name, forecast.head(0)), Crossing.read(row))
+        Series(name, histories[name], forecasts.get(name, forecast.head(0)), _crossing(row, histories[name]))
         for name, row in _named(crossings).set_index("group").iterrows()
         if name in histories
     ]
     return sorted(series, key=lambda each: -(each.crossing.probability or 0)) or [
         Series(NO_GROUP, history, forecast, Crossing())
     ]
+
+
+def _crossing(row: pd.Series, history: pd.DataFrame) -> Crossing:
+    """Without its hours where the line is passed already: there is no first one ahead."""
+    question, now = controls.current()
+    crossing = Crossing.read(row)
+    above = sentences.above_since(history, queries.column(question), queries.threshold(question, now)) is not None
+    return crossing.at_no_time if above else crossing
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
