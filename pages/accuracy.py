@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import controls, draw, guards, replayed, series, verdict
+from core.view import controls, draw, guards, leading, replayed, series, verdict
 from core.view.heading import heading, say
 from core.view.watch import progress
 
@@ -29,7 +29,7 @@ def replay() -> None:
     day = st.slider("Forecast", 1, days, days, format="day %d", label_visibility="collapsed") if days > 1 else 1
     cutoff = told.cutoffs[day - 1]
     with picture:
-        draw.chart(replayed.replay(terms, told, cutoff), "replay", replayed.alt_replay(terms, told, cutoff))
+        leading.chart(replayed.replay(terms, told, cutoff), "replay", replayed.alt_replay(terms, told, cutoff))
         st.markdown(replayed.replay_legend(terms))
     st.markdown(verdict.replay(terms, told, cutoff))
 
@@ -43,7 +43,7 @@ with left:
     replay()
 with right:
     st.subheader("Does 70 % mean 70 %?", anchor=False)
-    draw.chart(replayed.chances(chances), "reliability", replayed.alt_chances(chances))
+    leading.chart(replayed.chances(chances), "reliability", replayed.alt_chances(chances))
     st.markdown(f":gray[{verdict.chances(terms)} {verdict.skill(chances)}]")
 
 st.subheader("How far ahead", anchor=False)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import controls, draw, guards, sentences, series, tables, traced
+from core.view import controls, draw, guards, leading, sentences, series, tables
 from core.view.heading import heading, say
 from core.view.sentences import Sentence
 from core.view.text import safe
@@ -25,4 +25,4 @@ draw.anomalies(answer, shown, own)
 if found.empty:
     st.stop()
 table = tables.found(answer.terms, found)
-traced.leading(table, "found")
+leading.rows(table, "found", question.by)

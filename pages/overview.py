@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import cards, controls, draw, guards, losses, report, series, tables, traced
+from core.view import cards, controls, draw, guards, leading, losses, report, series, tables
 from core.view.heading import heading, say
 
 question, now = controls.current()
@@ -38,4 +38,4 @@ if found.empty:
     st.markdown(f"Nothing unusual in {answer.time}, nothing predicted.")
     st.stop()
 table = tables.look_at_first(answer.terms, found)
-traced.leading(table, "look-at-first")
+leading.rows(table, "look-at-first", question.by)

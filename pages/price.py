@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import controls, draw, guards, prices, series, tables
+from core.view import controls, draw, guards, leading, prices, series, tables
 from core.view.heading import heading, say
 
 question, now = controls.current()
@@ -21,4 +21,4 @@ by_flag = queries.groups(question, "flag", now)
 if by_flag["group"].notna().any():
     st.subheader("Latency by flag", anchor=False)
     table = tables.by_flag(by_flag, answer.measure_unit)
-    table.show()
+    leading.rows(table, "by-flag", "flag")

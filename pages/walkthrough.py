@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.view import controls, draw, guards, series, walkthrough
+from core.view import controls, guards, leading, series, walkthrough
 from core.view.heading import heading, say
 from core.view.sentences import Sentence
 
@@ -23,7 +23,7 @@ for number, step in enumerate(steps, start=1):
     st.markdown(step.says)
     if step.chart is not None:
         with st.container(gap=None):
-            draw.chart(step.chart, f"step-{step.key}", step.alt)
+            leading.chart(step.chart, f"step-{step.key}", step.alt)
             st.markdown(step.legend)
     with st.expander("In Python", icon=":material/code:", key=f"code-{step.key}"):
         st.code(step.code, language="python")

@@ -257,7 +257,7 @@ def drawing(page, says):
 
 def test_a_click_on_an_hour_leads_to_its_traces_and_the_way_back_stays_open(address, visitor):
     page = visitor(address)
-    marks = drawing(page, "Observed")
+    marks = drawing(page, "Forecast")
     page.wait_for_timeout(500)  # until what is drawn first is replaced by what fits the width
     box = marks.bounding_box()
     marks.click(position={"x": box["width"] / 2, "y": 100})
@@ -276,7 +276,7 @@ def test_a_click_on_an_hour_leads_to_its_traces_and_the_way_back_stays_open(addr
 def test_a_click_on_a_dot_opens_its_trace(quiet, visitor):
     post(quiet, segment("checkout"))
     page = visitor(quiet, source="live")
-    drawing(page, "1 trace").locator(".mark-symbol path").first.click()
+    drawing(page, "1 trace").locator(".records_marks path").first.click()
 
     expect(page.locator("strong", has_text=re.compile("^Traces$"))).to_be_visible()
     trace = dict(parse_qsl(urlsplit(page.url).query))["trace"]

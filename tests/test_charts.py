@@ -80,6 +80,7 @@ def records(*rows):
     """Rows of seconds ago, latency, failed."""
     return pd.DataFrame(
         {
+            "trace_id": [f"{ago:032x}" for ago, _, _ in rows],
             "timestamp": moments(NOW - timedelta(seconds=ago) for ago, _, _ in rows),
             "latency_ms": pd.Series([latency for _, latency, _ in rows], dtype="float64"),
             "failed": pd.Series([failed for *_, failed in rows], dtype="bool"),
@@ -134,9 +135,15 @@ def cells(spec):
     """What is said under the pointer, in order of time: label to text."""
     said = []
     for layer in of_mark(spec, "rect"):
-        for row in data(spec, layer) if "tooltip" in layer["encoding"] else []:
-            tips = layer["encoding"]["tooltip"]
-            said.append((row["t"], {tip["title"]: row[tip["field"]] for tip in tips}))
+        if layer["name"] == "cells":
+            labels = {
+                field: label
+                for label, field in re.findall(r'\{"([^"]+)": datum\.(\w+)\}', layer["mark"]["tooltip"]["expr"])
+            }
+            said += [
+                (row["t"], {label: row[field] for field, label in labels.items() if row[field]})
+                for row in data(spec, layer)
+            ]
     return [says for _, says in sorted(said, key=lambda each: each[0])]
 
 

@@ -207,7 +207,7 @@ def test_the_pointer_the_legend_and_the_alternative_text_tell_it():
     ]
     assert "marker" in captions.legend(["observed"], told, WINDOW)
     assert "marker" not in captions.legend(["observed"], told, Window(NOW, NOW + HOUR))
-    observed = pd.DataFrame({"timestamp": [AT], "failed": [False], "value": [1.0]})
+    observed = pd.DataFrame({"trace_id": ["a"], "timestamp": [AT], "failed": [False], "value": [1.0]})
     said = captions.alt_dots(told, observed, WINDOW, value="value")
     assert said.endswith("Markers: deployment: <b>v42</b>, today 16:00.")
 

@@ -209,13 +209,13 @@ FROM (SELECT * FROM records WHERE {where} {newest}) ORDER BY timestamp, trace_id
 
 
 def points(question: Question, window: Window, limit: int) -> Statement:
-    """The newest `limit` records of the window: `timestamp` (naive UTC), `value` (the measure's unit, null where a
-    record has none), `failed`, `service`; oldest first.
+    """The newest `limit` records of the window: `trace_id`, `timestamp` (naive UTC), `value` (the measure's unit, null
+    where a record has none), `failed`, `service`; oldest first.
     """
     chosen = _chosen(question, window, "service")
     return Statement(
         f"""WITH chosen AS ({chosen.sql})
-SELECT timestamp, value, failed, "group" AS service
+SELECT trace_id, timestamp, value, failed, "group" AS service
 FROM (SELECT * FROM chosen ORDER BY timestamp DESC LIMIT {int(limit)}) ORDER BY timestamp""",
         chosen.params,
     )
@@ -304,7 +304,7 @@ def _unit(question: Question) -> str:
 
 
 def _chosen(question: Question, window: Window, key: str | None = None) -> Statement:
-    """Rows `timestamp, value, group, failed, data_volume_bytes, price_usd`: the records that the question is about."""
+    """Rows `trace_id, timestamp, value, group, failed, data_volume_bytes, price_usd`: what the question is about."""
     where, params = condition(question, window)
     by = key or question.by
     value = measured(question, params)
@@ -315,7 +315,7 @@ def _chosen(question: Question, window: Window, key: str | None = None) -> State
     else:
         group, params["by_key"] = _ANNOTATION.format(key="$by_key"), by
     return Statement(
-        f"""SELECT timestamp, {value} AS value, {group} AS "group", failed, data_volume_bytes, price_usd
+        f"""SELECT trace_id, timestamp, {value} AS value, {group} AS "group", failed, data_volume_bytes, price_usd
     FROM records WHERE {where}""",
         params,
     )

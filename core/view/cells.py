@@ -1,5 +1,8 @@
-"""What a chart says under the pointer: one invisible cell a bucket, full height, with ready-made texts."""
+"""What a chart says under the pointer: one invisible cell a bucket, full height, with ready-made texts; a click on one
+that has traces chooses it.
+"""
 
+import json
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,16 +18,20 @@ from core.view.vega import Layer, fixed, meaning, moments
 from core.view.vega import rows as rows_of
 from core.view.vega import time as at
 
-__all__ = ["Row", "cells", "forecast_rows", "history_rows", "marked", "moment"]
+__all__ = ["CHOSEN", "Row", "cells", "forecast_rows", "history_rows", "marked", "moment"]
 
+CHOSEN = "chosen"  # the selection of a chart that a click makes: `bucket`, ISO 8601, null where there are no traces
 ABOVE = "Chance above the threshold"  # without its value: a chart whose threshold moves keeps its specification
 
 
 class Row(NamedTuple):
-    """One cell: its time (naive UTC) and what it says, label to text, in this order."""
+    """One cell: its time (naive UTC), what it says, label to text, in this order, and the bucket whose traces it
+    leads to.
+    """
 
     time: datetime
     says: dict[str, str]
+    bucket: datetime | None = None
 
 
 def history_rows(terms: Terms, past: Past, found: pd.DataFrame | None = None) -> list[Row]:
@@ -32,8 +39,8 @@ def history_rows(terms: Terms, past: Past, found: pd.DataFrame | None = None) ->
     done = past.where(past.complete)
     rows = []
     for time, y in zip(done.t.tolist(), done.y.tolist(), strict=True):
-        observed = "no traces" if math.isnan(y) else amount(y, terms.unit)
-        rows.append(Row(time, {"Time": moment(time, terms), "Observed": observed}))
+        observed, bucket = ("no traces", None) if math.isnan(y) else (amount(y, terms.unit), time)
+        rows.append(Row(time, {"Time": moment(time, terms), "Observed": observed}, bucket))
     if found is None:
         return marked(rows, terms, terms.width)
     observed = found[found["kind"] != "predicted"]
@@ -54,8 +61,8 @@ def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: Past | None = None
     interval = f"{terms.interval}{NBSP}% interval"
     rows = []
     for time, middle, low, high, p_above in zip(moments(forecast["ds"]).tolist(), *numbers, strict=True):
-        says = {"Time": moment(time, terms)}
-        if time in running:
+        says, bucket = {"Time": moment(time, terms)}, time if time in running else None
+        if bucket:
             says["So far"] = amount(running.pop(time), terms.unit)
         if not math.isnan(middle):
             says["Forecast"] = amount(middle, terms.unit)
@@ -63,8 +70,10 @@ def forecast_rows(terms: Terms, forecast: pd.DataFrame, past: Past | None = None
             says[interval] = spread(low, high, terms.unit)
         if not math.isnan(p_above):
             says[ABOVE] = chance(p_above)
-        rows.append(Row(time, says))
-    alone = [Row(time, {"Time": moment(time, terms), "So far": amount(y, terms.unit)}) for time, y in running.items()]
+        rows.append(Row(time, says, bucket))
+    alone = [
+        Row(time, {"Time": moment(time, terms), "So far": amount(y, terms.unit)}, time) for time, y in running.items()
+    ]
     return marked(alone + rows, terms, terms.width)
 
 
@@ -87,31 +96,39 @@ def moment(time: datetime, terms: Terms, *, granularity: str | None = None) -> s
 
 
 def cells(rows: Sequence[Row], width: timedelta, *, shift: timedelta = timedelta()) -> list[Layer]:
-    """A layer for each set of labels among `rows`; a cell is as wide as `width`, around its time moved by `shift`."""
-    kinds: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        kinds.setdefault(tuple(row.says), []).append(row)
-    return [
-        _layer(f"cells_{number}", labels, kind, width, shift) for number, (labels, kind) in enumerate(kinds.items())
-    ]
-
-
-def _layer(name: str, labels: tuple[str, ...], rows: list[Row], width: timedelta, shift: timedelta) -> Layer:
+    """One layer, none without `rows`; a cell is as wide as `width`, around its time moved by `shift`."""
+    if not rows:
+        return []
+    labels = list(dict.fromkeys(label for row in rows for label in row.says))
     times, half = moments([row.time for row in rows]) + np.timedelta64(shift), np.timedelta64(width / 2)
-    texts = {f"says_{index}": [row.says[label] for row in rows] for index, label in enumerate(labels)}
-    pointed = f"{name}_pointed"
-    return Layer(
-        name,
-        rows_of(t=times - half, end=times + half, **texts),
-        {"type": "rect", "clip": True},
-        {
-            "x": at(),
-            "x2": {"field": "end"},
-            "color": meaning("marker"),
-            "opacity": {"condition": {"param": pointed, "empty": False, **fixed(0.14)}, **fixed(0)},
-            "tooltip": [
-                {"field": field, "type": "nominal", "title": label} for field, label in zip(texts, labels, strict=True)
-            ],
-        },
-        [{"name": pointed, "select": {"type": "point", "on": "pointerover", "clear": "pointerout"}}],
-    )
+    texts = {f"says_{index}": np.array([row.says.get(label) for row in rows]) for index, label in enumerate(labels)}
+    buckets = np.array([None if row.bucket is None else f"{row.bucket.isoformat()}Z" for row in rows])
+    # One object for all rows, with the labels that a row has: a layer for each set of them would change the chart's
+    # specification, and what can be chosen in it, with each anomaly and marker that comes or goes.
+    says = [
+        f"datum.{field} ? {{{json.dumps(label, ensure_ascii=False)}: datum.{field}}} : {{}}"
+        for field, label in zip(texts, labels, strict=True)
+    ]
+    params = [
+        {"name": "pointed", "select": {"type": "point", "on": "pointerover", "clear": "pointerout"}},
+        {"name": CHOSEN, "select": {"type": "point", "on": "click", "fields": ["bucket"], "toggle": False}},
+    ]
+    return [
+        Layer(
+            "cells",
+            rows_of(t=times - half, end=times + half, bucket=buckets, **texts),
+            {
+                "type": "rect",
+                "clip": True,
+                "tooltip": {"expr": f"merge({', '.join(says)})"},
+                "cursor": {"expr": "datum.bucket ? 'pointer' : 'default'"},
+            },
+            {
+                "x": at(),
+                "x2": {"field": "end"},
+                "color": meaning("marker"),
+                "opacity": {"condition": {"param": "pointed", "empty": False, **fixed(0.14)}, **fixed(0)},
+            },
+            params if any(row.bucket for row in rows) else params[:1],
+        )
+    ]

@@ -17,7 +17,7 @@ import pandas as pd
 
 from core.question import Window, bucket_end, bucket_start
 from core.view.axis import GREY, LEFT, Values, frame, values
-from core.view.cells import Row, cells, forecast_rows, history_rows, marked, moment
+from core.view.cells import CHOSEN, Row, cells, forecast_rows, history_rows, marked, moment
 from core.view.layers import (
     HERE,
     Past,
@@ -175,8 +175,9 @@ def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Spec
 def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, height: int = 300) -> Spec:
     """Each record as a dot before a thin line, the failed ones as red triangles, up to five of them named.
 
-    `records`: `timestamp`, `failed`, `service` and the column named by `value`, in the unit of `terms`, whose `name` is
-    the title; those without a value are left out. Where there are many, the dots are smaller and there is no line.
+    `records`: `trace_id`, `timestamp`, `failed`, `service` and the column named by `value`, in the unit of `terms`,
+    whose `name` is the title; those without a value are left out. Where there are many, the dots are smaller and there
+    is no line. A click on a dot chooses its trace.
     """
     points = _points(terms, records, value)
     axis = values(points["y"].to_list(), terms.unit, terms.name, threshold=terms.threshold)
@@ -186,17 +187,18 @@ def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, hei
     good, failed = points[~points["failed"]], points[points["failed"]]
     through = points.loc[[] if many else points.index, ["t", "y"]]
     line = {"type": "line", "strokeWidth": 1, "opacity": 0.35}
-    dot = {"type": "point", "filled": True, "opacity": 0.6 if many else 1, "size": size}
-    triangle = {"type": "point", "shape": "triangle-up", "filled": True, "opacity": 1, "size": max(size, 40)}
+    form = {"type": "point", "filled": True, "cursor": "pointer"}
+    dot = {**form, "opacity": 0.6 if many else 1, "size": size}
+    triangle = {**form, "shape": "triangle-up", "opacity": 1, "size": max(size, 40)}
     ink, red = {**HERE, "color": meaning("history")}, {**HERE, "color": meaning("fault"), "tooltip": tips}
     return drawn(
         [
             *frame(window, terms.zone, axis),
             Layer("through", rows(**through), line, ink),
-            Layer("records", rows(**good), dot, {**ink, "tooltip": tips}),
+            Layer("records", rows(**good), dot, {**ink, "tooltip": tips}, [_choice(CHOSEN)]),
             *threshold_line(terms, axis),
             *marker_rules(terms, window),
-            Layer("failed", rows(**failed), triangle, red),
+            Layer("failed", rows(**failed), triangle, red, [_choice(f"{CHOSEN}_failed")]),
             *named_failed(failed, window),
         ],
         height,
@@ -276,7 +278,11 @@ def price(terms: Terms, prices: pd.DataFrame, flagged: pd.DataFrame, window: Win
     broken = pd.concat([line, breaks]).sort_values("t")
     axis = values(line["y"].to_list(), "USD", "Price", zero=False)
     said = [
-        Row(time, {"Time": moment(time, terms, granularity="hourly"), "Price": amount(y, "USD")})
+        Row(
+            time,
+            {"Time": moment(time, terms, granularity="hourly"), "Price": amount(y, "USD")},
+            bucket_start(time, terms.granularity),
+        )
         for time, y in zip(line["t"], line["y"], strict=True)
     ]
     place = {**HERE, "color": meaning("price")}
@@ -322,18 +328,24 @@ def _values(terms: Terms, came: Iterable[float], forecast: pd.DataFrame) -> Valu
 
 
 def _points(terms: Terms, records: pd.DataFrame, value: str) -> pd.DataFrame:
-    """Records with a value, by time: `t`, `y`, `failed`, and what the pointer says."""
+    """Records with a value, by time: `t`, `y`, `failed`, `trace`, and what the pointer says."""
     known = records.dropna(subset=[value]).sort_values("timestamp", kind="stable").reset_index(drop=True)
     return pd.DataFrame(
         {
             "t": known["timestamp"],
             "y": known[value].astype(float),
             "failed": known["failed"].astype(bool),
+            "trace": known["trace_id"],
             "time": [moment(time, terms, granularity="seconds") for time in known["timestamp"]],
             "observed": [amount(y, terms.unit) for y in known[value]],
             "service": known["service"].fillna(NOTHING).astype(str),
         }
     )
+
+
+def _choice(name: str) -> Spec:
+    """A click on a dot chooses its `trace`."""
+    return {"name": name, "select": {"type": "point", "on": "click", "fields": ["trace"], "toggle": False}}
 
 
 def _usual_step(moments: pd.Series) -> timedelta:

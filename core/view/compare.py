@@ -13,7 +13,7 @@ from core.causes import PERCENTILES, Latencies
 from core.question import Question, Window, unit
 from core.view import controls, share
 from core.view.axis import Values, plane, values
-from core.view.draw import chart
+from core.view.leading import chart
 from core.view.tables import Table
 from core.view.text import (
     NBSP,

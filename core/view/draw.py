@@ -6,20 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from core import queries
-from core.view import captions, charts, costs
+from core.view import captions, charts, costs, leading
 from core.view.series import Answer, Series, group_of
 from core.view.text import count, measure_noun
-from core.view.vega import Spec
 
-__all__ = ["MOST_DOTS", "anomalies", "chart", "cost", "dots", "forecast", "groups", "price"]
+__all__ = ["MOST_DOTS", "anomalies", "cost", "dots", "forecast", "groups", "price"]
 
 MOST_DOTS = 5_000
 MOST_GROUPS = 12
-
-
-def chart(drawn: Spec, key: str, alt: str) -> None:
-    """One chart in its place; under the same `key` it changes without being made anew."""
-    st.vega_lite_chart(drawn, key=key, alt=alt)
 
 
 def forecast(answer: Answer, *, height: int, with_chances: bool) -> None:
@@ -27,16 +21,16 @@ def forecast(answer: Answer, *, height: int, with_chances: bool) -> None:
     terms, value, (series, *_) = answer.terms, answer.value, answer.series
     seen = terms, series.history, series.forecast
     with st.container(gap=None):
-        chart(
+        leading.chart(
             charts.main(*seen, series.crossing, value=value, height=height),
             "main",
             captions.alt_main(*seen, series.crossing, value=value),
         )
         if with_chances and series.forecast["p_above"].notna().any():
-            chart(charts.chances(*seen), "chances", captions.alt_chances(terms, series.forecast))
+            leading.chart(charts.chances(*seen), "chances", captions.alt_chances(terms, series.forecast))
         strip = charts.strip(*seen, value=value, name=_range_name(answer))
         if strip is not None:
-            chart(strip, "strip", captions.alt_strip(*seen, value=value))
+            leading.chart(strip, "strip", captions.alt_strip(*seen, value=value))
         st.markdown(
             captions.legend(captions.main_parts(*seen, series.crossing, value=value), terms, charts.whole(*seen))
         )
@@ -48,7 +42,7 @@ def dots(answer: Answer, records: pd.DataFrame) -> None:
     asked = terms, records, answer.dots or answer.window
     parts = ["record", *(["failed"] if records["failed"].any() else []), "threshold"]
     with st.container(gap=None):
-        chart(charts.dots(*asked, value="value"), "dots", captions.alt_dots(*asked, value="value"))
+        leading.chart(charts.dots(*asked, value="value"), "dots", captions.alt_dots(*asked, value="value"))
         st.markdown(captions.legend(parts, terms, asked[2]))
 
 
@@ -70,7 +64,8 @@ def groups(answer: Answer) -> None:
                 said = captions.alt_small(
                     answer.terms, one.group, series.history, series.forecast, series.crossing, value=answer.value
                 )
-                chart(one.chart, f"small-{row}-{one.group}", said)
+                of_group = leading.group_of(answer.question.by, one.group)
+                leading.chart(one.chart, f"small-{row}-{one.group}", said, of_group)
     parts = ["observed", "forecast", "interval", "threshold", "crossing"]
     st.markdown(captions.legend(parts, answer.terms, answer.window))
     others, left_out = len(answer.series) - len(shown), queries.left_out(answer.question, answer.now)
@@ -99,7 +94,7 @@ def cost(answer: Answer) -> None:
             st.markdown(paragraph)
     if len(told.curve):
         with picture, st.container(gap=None):
-            chart(costs.chart(answer.terms, told), "cost", costs.alt(answer.terms, told))
+            leading.chart(costs.chart(answer.terms, told), "cost", costs.alt(answer.terms, told))
             st.markdown(costs.legend(answer.terms, told))
 
 
@@ -107,7 +102,7 @@ def anomalies(answer: Answer, series: Series, found: pd.DataFrame) -> None:
     """The whole range of `series` with what was `found` in it (of `queries.anomalies`)."""
     seen = answer.terms, series.history, series.forecast, found
     with st.container(gap=None):
-        chart(
+        leading.chart(
             charts.anomalies(*seen, value=answer.value), "anomalies", captions.alt_anomalies(*seen, value=answer.value)
         )
         parts = ["observed", "forecast", "interval", "threshold", "anomaly", "unusual"]
@@ -118,8 +113,8 @@ def price(answer: Answer, prices: pd.DataFrame, flagged: pd.DataFrame) -> None:
     """The price, and below it the latency, on one time axis."""
     terms, window, history = answer.terms, answer.window, answer.series[0].history
     with st.container(gap=None):
-        chart(charts.price(terms, prices, flagged, window), "price", captions.alt_price(terms, prices, window))
-        chart(
+        leading.chart(charts.price(terms, prices, flagged, window), "price", captions.alt_price(terms, prices, window))
+        leading.chart(
             charts.latency_under_price(terms, history, window, value=answer.value),
             "latency",
             captions.alt_latency_under_price(terms, history, window, value=answer.value),

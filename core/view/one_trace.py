@@ -11,7 +11,7 @@ import streamlit as st
 from core import export, traces
 from core.errors import NotFound
 from core.question import Question
-from core.view import draw, waterfall
+from core.view import leading, waterfall
 from core.view.cells import moment
 from core.view.text import NBSP, NOTHING, Terms, amount, count, safe
 from core.view.waterfall import line
@@ -52,7 +52,7 @@ def show(question: Question, terms: Terms) -> None:
     st.subheader(_title(spans), anchor=False)
     st.markdown(_line(spans, question, terms))
     with st.container(gap=None):
-        draw.chart(waterfall.chart(spans), f"waterfall-{trace_id}", waterfall.alt(spans))
+        leading.chart(waterfall.chart(spans), f"waterfall-{trace_id}", waterfall.alt(spans))
         st.markdown(waterfall.legend(spans))
     failed = spans[spans["failed"]]
     names = ["Annotations", *([f"Errors ({len(failed)})"] if len(failed) else []), "All spans", "Details", "JSON"]

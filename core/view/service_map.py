@@ -12,8 +12,8 @@ import streamlit as st
 from core import causes
 from core.causes import MOST_CALLS
 from core.question import Question, to_params
-from core.view.draw import chart
 from core.view.layers import text_form, words
+from core.view.leading import chart
 from core.view.map_places import places
 from core.view.tables import Table
 from core.view.text import NBSP, NOTHING, amount, count, per_cent

@@ -6,7 +6,6 @@ bound: the link is the truth, each run sets the widgets by it, and each change o
 
 from datetime import datetime
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,13 +16,11 @@ from core.conditions import COMPARISONS, STATUSES, Condition
 from core.question import SORTS, Question
 from core.traces import Totals
 from core.view.sentences import Sentence
-from core.view.tables import Table
 from core.view.text import NOTHING, Terms, amount, count, safe, when, zone_name
 
-__all__ = ["chosen", "controls", "leading", "listed", "narrowed", "sentence", "widen"]
+__all__ = ["chosen", "controls", "listed", "narrowed", "sentence", "widen"]
 
 ORDERS = dict(zip(SORTS, ("Slowest", "Newest", "Failed"), strict=True))
-PAGE = Path(__file__).resolve().parent.parent.parent / "pages" / "traces.py"
 ROWS_HIGH = 218  # px: five rows and the head of the sixth, so that more are felt to follow
 
 
@@ -106,23 +103,6 @@ def listed(question: Question, now: datetime, terms: Terms) -> None:
         selection_default={"selection": {"rows": opened}},
         alt=f"{count(len(frame), 'trace')}, {ORDERS[question.sort or SORTS[0]].lower()} first.",
     )
-
-
-def leading(table: Table, key: str) -> None:
-    """Show `table`; a row that is chosen leads to the traces of its bucket, one yet to come to those of the range."""
-    event = st.dataframe(
-        table.frame,
-        column_config=table.columns,
-        placeholder=NOTHING,
-        hide_index=True,
-        alt=f"{table.alt} A row that is chosen leads to its traces.",
-        key=key,
-        on_select="rerun",
-        selection_mode="single-row",
-    )
-    if rows := event["selection"]["rows"]:
-        bucket = table.buckets[rows[0]]
-        st.switch_page(PAGE, query_params={"bucket": f"{bucket.isoformat()}Z"} if bucket else {})
 
 
 def narrowed(question: Question) -> bool:
