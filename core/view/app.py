@@ -7,7 +7,7 @@ import streamlit as st
 
 from core import queries
 from core.errors import TracecastError
-from core.view import controls, pulled, sentences, series
+from core.view import controls, login, pulled, sentences, series
 from core.view.text import safe
 from core.view.watch import watch
 
@@ -34,6 +34,7 @@ page = st.navigation(
     }
 )
 try:
+    login.require()
     controls.sidebar(page.title)
     question, _ = controls.current()
     st.set_page_config(page_title=f"{page.title}: {sentences.subject(question, series.terms())}")
