@@ -98,6 +98,12 @@ def test_a_condition_is_taken_away_by_its_chip(sample):  # noqa: F811
     assert app.query_params["where"] in ("flag=high", ["flag=high"])
 
 
+def open_tab(app, name):
+    app.session_state["of_trace"] = name
+    app.run()
+    assert not app.exception
+
+
 def test_what_is_odd_about_a_trace_is_marked_and_nothing_is_interpreted(odd):
     app = visit("traces", source="live", range="1h", trace=ODD)
 
@@ -107,14 +113,18 @@ def test_what_is_odd_about_a_trace_is_marked_and_nothing_is_interpreted(odd):
     assert "1 span starts before its parent" in said
     assert MARKUP not in said
     assert MARKUP not in app.subheader[0].value
-    assert any(code.value == "Timeout: no **answer**\n  a.py:3" for code in app.code)
     annotations = app.dataframe[0].value
     assert dict(zip(annotations["Key"], annotations["Value"], strict=True)) == {
         "number": "12",
         "text": "<i>",
         "yes": "true",
     }
-    details = dict(zip(app.dataframe[2].value["What"], app.dataframe[2].value["Value"], strict=True))
+    open_tab(app, "Errors")
+    assert any(code.value == "Timeout: no **answer**\n  a.py:3" for code in app.code)
+    open_tab(app, "JSON")
+    assert json.loads(app.code[-1].value)["spans"][0]["source"] == "live"
+    open_tab(app, "Details")
+    details = dict(zip(app.dataframe[-1].value["What"], app.dataframe[-1].value["Value"], strict=True))
     assert details["metadata.default.size.1.x"] == "null"
     assert details["sql.sanitized_query"] == "SELECT 1"
 

@@ -1,7 +1,7 @@
 """One trace: what it is in a sentence, its waterfall, and all that is known of its spans, as plain text."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +18,7 @@ from core.view.waterfall import line
 
 __all__ = ["show"]
 
-COPIED_UP_TO = 200_000  # characters of JSON on the page; more is behind its address
+COPIED_UP_TO = 500  # spans whose JSON is on the page; more is behind its address
 _SHORT = 60  # characters of a name in a sentence
 _FACTS_UP_TO = 5_000
 _ODD = {  # what `analysis.waterfall` flags, of one span and of several
@@ -55,19 +55,19 @@ def show(question: Question, terms: Terms) -> None:
         leading.chart(waterfall.chart(spans), f"waterfall-{trace_id}", waterfall.alt(spans))
         st.markdown(waterfall.legend(spans))
     failed = spans[spans["failed"]]
-    names = ["Annotations", *([f"Errors ({len(failed)})"] if len(failed) else []), "All spans", "Details", "JSON"]
-    tabs = dict(zip((name.split(" (")[0] for name in names), st.tabs(names), strict=True))
-    with tabs["Annotations"]:
-        _table(_annotations(spans), "No span of this trace has annotations.")
-    if len(failed):
-        with tabs["Errors"]:
-            _errors(failed)
-    with tabs["All spans"]:
-        _all_spans(spans, terms)
-    with tabs["Details"]:
-        _table(_details(spans), "Nothing else was sent: no metadata, no SQL, no HTTP.")
-    with tabs["JSON"]:
-        _json(spans, trace_id)
+    names = ["Annotations", *(["Errors"] if len(failed) else []), "All spans", "Details", "JSON"]
+    tabs = dict(zip(names, st.tabs(names, key="of_trace", on_change="rerun"), strict=True))
+    shown: dict[str, Callable[[], None]] = {
+        "Annotations": lambda: _table(_annotations(spans), "No span of this trace has annotations."),
+        "Errors": lambda: _errors(failed),
+        "All spans": lambda: _all_spans(spans, terms),
+        "Details": lambda: _table(_details(spans), "Nothing else was sent: no metadata, no SQL, no HTTP."),
+        "JSON": lambda: _json(spans, trace_id),
+    }
+    for name, tab in tabs.items():
+        if tab.open:  # the others would take a second of a trace of 5,000 spans
+            with tab:
+                shown[name]()
 
 
 def _title(spans: pd.DataFrame) -> str:
@@ -238,10 +238,10 @@ def _json(spans: pd.DataFrame, trace_id: str) -> None:
         type="tertiary",
         icon=":material/data_object:",
     )
+    if len(spans) > COPIED_UP_TO:
+        st.markdown(f":gray[{count(len(spans), 'span')} are too many to show: open them, or save them.]")
+        return
     added = ["depth", "offset_ms", "length_ms", "self_ms", "critical", "flags"]
     rows = [export.span(row) for row in spans.drop(columns=added).to_dict("records")]
     text = json.dumps({"trace_id": trace_id, "spans": rows}, indent=2, ensure_ascii=False)
-    if len(text) <= COPIED_UP_TO:
-        st.code(text, language="json", wrap_lines=True)
-    else:
-        st.markdown(f":gray[{amount(len(text), 'bytes')} are too many to show: open them, or save them.]")
+    st.code(text, language="json", wrap_lines=True)

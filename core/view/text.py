@@ -220,6 +220,8 @@ def _parts(value: float | None, unit: str) -> tuple[str, str]:
     if unit not in _SCALES:
         digits = 2 if unit == "USD" and abs(value) < 1000 else None
         return _digits(value, digits), unit if unit == "USD" else ""
+    if unit == "ms" and 1 <= value < 999.5:  # most of what is shown, and nothing to scale
+        return _digits(value), "ms"
     rounded = Decimal(f"{value:.3g}")  # before the unit is chosen, so that 999.7 ms is 1.00 s
     scale, name = _scale(rounded, unit)
     if value == 0:

@@ -23,6 +23,7 @@ ROW, LANE = 26, 22  # px
 FOR_NAMES = f"(containerSize()[0] < {NARROW} ? 116 : 240)"  # px at the left
 FOR_WORDS = 96  # px at the right, for what a bar took
 _DEEPEST = 12  # steps of the indent, so that the name of a deep span is still seen
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _EM_SPACE = "\u2003"
 _LONGEST = 120  # characters of a name
 
@@ -81,7 +82,7 @@ def alt(spans: pd.DataFrame) -> str:
 
 def line(text: Any, longest: int = _LONGEST) -> str:
     """A name on one line and of bearable length; a chart and a table show its characters as they are."""
-    plain = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", " ", str(text))
+    plain = _UNSHOWN.sub(" ", str(text))
     return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
 
 
@@ -104,12 +105,12 @@ def _bars(spans: pd.DataFrame, places: Any) -> Any:
         bottom=places + 0.88,
         middle=places + 0.5,
         kind=kinds,
-        Span=[line(name) for name in spans["name"]],
-        Service=["–" if pd.isna(service) else line(service) for service in spans["service"]],
+        Span=[line(name) for name in spans["name"].to_list()],
+        Service=[line(service) for service in spans["service"].fillna("–").to_list()],
         Duration=[amount(ms, "ms") for ms in spans["duration_ms"]],
         Itself=[amount(ms, "ms") for ms in spans["self_ms"]],
         Begins=[f"after {amount(ms, 'ms')}" for ms in offset],
-        Notes=[flags or "–" for flags in spans["flags"]],
+        Notes=[flags or "–" for flags in spans["flags"].to_list()],
     )
 
 
