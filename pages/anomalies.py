@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import controls, draw, guards, leading, sentences, series, tables
+from core.view import controls, draw, guards, leading, losses, sentences, series, tables
 from core.view.heading import heading, say
 from core.view.sentences import Sentence
 from core.view.text import safe
@@ -22,6 +22,7 @@ shown, own = answer.most_found(found)
 if shown.group:
     st.subheader(f"Most in {safe(shown.group)}", anchor=False)
 draw.anomalies(answer, shown, own)
+losses.caption_of_stat(question, now)
 if found.empty:
     st.stop()
 table = tables.found(answer.terms, found)

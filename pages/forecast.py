@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.view import cards, controls, draw, guards, marked, series, tables
+from core.view import cards, controls, draw, guards, losses, marked, series, tables
 from core.view.heading import heading, say
 from core.view.text import safe
 
@@ -16,6 +16,7 @@ if question.by:
     draw.groups(answer)
 else:
     draw.forecast(answer, height=340, with_chances=True)
+losses.caption_of_stat(question, now)
 if answer.readiness.stage == "none":
     cards.history_so_far(answer)
     marked.section(question, answer.terms)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import queries
-from core.view import controls, draw, guards, leading, prices, series, tables
+from core.view import controls, draw, guards, leading, losses, prices, series, tables
 from core.view.heading import heading, say
 
 question, now = controls.current()
@@ -22,3 +22,4 @@ if by_flag["group"].notna().any():
     st.subheader("Latency by flag", anchor=False)
     table = tables.by_flag(by_flag, answer.measure_unit)
     leading.rows(table, "by-flag", "flag")
+    losses.caption(question, now)

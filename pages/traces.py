@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core import traces
-from core.view import compare, controls, drivers, guards, one_trace, sentences, series, service_map, traced
+from core.view import compare, controls, drivers, guards, losses, one_trace, sentences, series, service_map, traced
 from core.view.heading import heading, say
 
 question, now = controls.current()
@@ -17,6 +17,7 @@ if not (totals.traces or question.trace or traced.narrowed(question)):
 st.session_state.setdefault("of_traces", "Compare" if question.start2 or question.end2 else "Traces")
 said = traced.sentence(totals, question, terms, sentences.time(question))
 say(said if st.session_state.of_traces == "Traces" else said._replace(grey=""))
+losses.caption(question, now)
 names = ["Traces", "Drivers", "Service map", "Compare"]
 listed, driven, mapped, compared = st.tabs(names, key="of_traces", on_change="rerun")  # what is open is computed alone
 if driven.open:

@@ -250,17 +250,33 @@ def test_the_table_shows_requests_only_where_senders_told_of_them(fresh, store):
     ]
 
 
-def test_pages_say_it_where_counts_are(empty):  # noqa: F811
+@pytest.mark.parametrize(
+    ("page", "link", "told"),
+    [
+        ("overview", {}, True),
+        ("traces", {}, True),
+        ("forecast", {"stat": "count"}, True),
+        ("anomalies", {"stat": "volume"}, True),
+        ("forecast", {}, False),
+    ],
+)
+def test_pages_say_it_where_counts_are(empty, page, link, told):  # noqa: F811
     segments.take([segment(at=1), "no json"], "live", now(), empty)
     activity.sampled("live", "Default", 0.2, 5, 1)
 
-    captions = [caption.value for caption in visit("overview", source="live", range="1h").caption]
-    sources = visit("sources")
+    captions = [caption.value for caption in visit(page, source="live", range="24h", **link).caption]
 
     said = "Of 5 requests 1 was traced (rule Default, 20 %): counts are of traced requests."
     lost = "Of 2 that were sent, 1 was refused: counts lack them."
-    assert f"{said} {lost}" in [caption.replace(NBSP, " ") for caption in captions]
-    by_hours = sources.dataframe[2].value
+    assert (f"{said} {lost}" in [caption.replace(NBSP, " ") for caption in captions]) == told
+
+
+def test_sources_tell_it_hour_by_hour(empty):  # noqa: F811
+    segments.take([segment(at=1), "no json"], "live", now(), empty)
+    activity.sampled("live", "Default", 0.2, 5, 1)
+
+    by_hours = visit("sources").dataframe[2].value
+
     assert by_hours[["source", "received", "stored", "refused", "not_traced"]].to_numpy().tolist() == [
         ["live", 2, 1, 1, 4]
     ]

@@ -11,7 +11,7 @@ from core.question import Question
 from core.view.tables import Table
 from core.view.text import NBSP, Terms, count, safe, zone_name
 
-__all__ = ["by_hour", "caption", "words"]
+__all__ = ["by_hour", "caption", "caption_of_stat", "words"]
 
 
 _COUNTS = {
@@ -31,6 +31,12 @@ def caption(question: Question, now: datetime) -> None:
     said = words(losses.total(question, now), question.source)
     if said:
         st.caption(said)
+
+
+def caption_of_stat(question: Question, now: datetime) -> None:
+    """The same where what is asked for is itself a count."""
+    if question.stat in ("count", "volume"):
+        caption(question, now)
 
 
 def words(total: Total, source: str) -> str:
