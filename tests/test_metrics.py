@@ -150,6 +150,18 @@ def test_buckets_begin_with_the_first_span_and_the_running_one_is_not_complete(s
     assert frame["complete"].to_list() == [True, False]
 
 
+@pytest.mark.parametrize("huge", [1.7e308, -1.7e308, 1e200])
+@pytest.mark.parametrize("measure", ["latency_ms", "size"])
+def test_a_value_too_great_to_be_squared_does_not_count_and_the_rest_does(store, measure, huge):
+    huge_one = {"latency_ms": huge, "numbers": {"size": huge}, "data_volume_bytes": huge, "price_usd": huge}
+    spans = [span(START, 10.0, n=n, numbers={"size": 10.0}, data_volume_bytes=5.0, price_usd=2.0) for n in range(2)]
+    spans += [span(START)._replace(trace_id=f"{n:032x}", **huge_one) for n in range(2, 4)]
+    [row] = hourly(store, spans, Question(measure=measure), Window(START, START + HOUR)).to_dict("records")
+    prefix = "latency" if measure == "latency_ms" else "value"
+    assert [row[f"{prefix}_{stat}"] for stat in ("avg", "max", "std", "p99")] == [10.0, 10.0, 0.0, 10.0]
+    assert (row["request_count"], row["total_data_volume_bytes"], row["price_usd_avg"]) == (4, 10.0, 2.0)
+
+
 def test_what_starts_at_the_end_or_later_is_not_counted(store):
     window = Window(START, START + HOUR / 2)
 

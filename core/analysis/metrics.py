@@ -45,6 +45,9 @@ _ANNOTATION = """coalesce(texts[{key}], booleans[{key}]::VARCHAR,
     CASE WHEN numbers[{key}] = trunc(numbers[{key}]) AND abs(numbers[{key}]) < 1e15
          THEN numbers[{key}]::BIGINT::VARCHAR ELSE numbers[{key}]::VARCHAR END)"""
 _COLUMNS = ("latency_ms", "duration_ms", "data_volume_bytes", "price_usd")  # measures that the store keeps as columns
+# Beyond this a value does not count: its square, which a standard deviation adds up, would be no number any more, and
+# one such record would take every page of its source with it.
+_MOST = "1e100"
 _HOURS = [f"%Y-%m-%d{between}%H{rest}" for rest in (":%M:%S", ":%M", "") for between in ("-", " ", "T")]
 
 
@@ -288,11 +291,15 @@ def condition(question: Question, window: Window) -> tuple[str, dict[str, Any]]:
 
 
 def measured(question: Question, params: dict[str, Any]) -> str:
-    """The column, or annotation, of `records` that is measured; puts into `params` what it needs."""
+    """What is measured of `records`, a column or an annotation, as far as it counts; `params` gets what it needs."""
     if question.measure in _COLUMNS:
-        return question.measure
+        return _counted(question.measure)
     params["measure_key"] = question.measure
-    return "numbers[$measure_key]"
+    return _counted("numbers[$measure_key]")
+
+
+def _counted(value: str) -> str:
+    return f"CASE WHEN abs({value}) <= {_MOST} THEN {value} END"
 
 
 def _prefix(question: Question) -> str:
@@ -315,7 +322,8 @@ def _chosen(question: Question, window: Window, key: str | None = None) -> State
     else:
         group, params["by_key"] = _ANNOTATION.format(key="$by_key"), by
     return Statement(
-        f"""SELECT trace_id, timestamp, {value} AS value, {group} AS "group", failed, data_volume_bytes, price_usd
+        f"""SELECT trace_id, timestamp, {value} AS value, {group} AS "group", failed,
+        {_counted("data_volume_bytes")} AS data_volume_bytes, {_counted("price_usd")} AS price_usd
     FROM records WHERE {where}""",
         params,
     )
