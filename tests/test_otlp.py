@@ -565,6 +565,13 @@ def test_times_are_kept_to_the_nanosecond(start, end, columns, kept):
     assert noted == (["clock_skew"] if end == -1 else [])
 
 
+def test_a_span_that_its_sender_cut_short_is_counted():
+    noted: list[str] = []
+    read(request(span(droppedAttributesCount=3), span(droppedEventsCount=0)), noted=noted)
+
+    assert noted == ["dropped_by_sender"]
+
+
 def test_numbers_come_as_numbers_or_texts_and_ids_in_either_case():
     found, _ = read_one()
     (other,) = read(

@@ -95,7 +95,8 @@ def translate(sent: Sent, of: Shared, source: str, latest: int, note: Note) -> S
     fault, the status ERROR a fault unless a 4xx explains it, an exception a fault unless the status is OK.
 
     Raises `MalformedSegment` (`bad_trace_id`, `bad_span_id`, `bad_parent_id`, `bad_start_time`, `too_deep`); notes
-    `clock_skew`, `annotation_not_scalar`, `annotation_twice` (two attributes are read as one annotation).
+    `clock_skew`, `annotation_not_scalar`, `annotation_twice` (two attributes are read as one annotation),
+    `dropped_by_sender` (its SDK's limits cut attributes, events or links off; how many stands in `detail`).
     """
     trace_id = _id(sent.trace_id, 32, "trace id", "bad_trace_id")
     span_id = _id(sent.span_id, 16, "span id", "bad_span_id")
@@ -114,6 +115,8 @@ def translate(sent: Sent, of: Shared, source: str, latest: int, note: Note) -> S
     numbers, texts, booleans = _annotations(sent.attributes, taken, detail, note)
     if sent.links:
         detail["links"] = sent.links
+    if any(name.startswith("dropped_") for name in sent.others):
+        note("dropped_by_sender")
 
     error = http_status is not None and 400 <= http_status < 500
     fault = (
