@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from core.question import Question, Window
-from core.view import axis, captions, charts, layers, text, vega
+from core.view import axis, captions, charts, layers, text, time_axis, vega
 from core.view.sentences import Crossing
 from core.view.text import NBSP
 
@@ -167,7 +167,7 @@ def y_labels(spec):
 
 
 def labels(start, width, zone="UTC"):
-    return [label for _, label in axis.ticks(Window(start, start + width), text.zone(zone))]
+    return [label for _, label in time_axis.ticks(Window(start, start + width), text.zone(zone))]
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_ticks_are_as_far_apart_as_the_width_allows(width, expected):
 
 
 def test_ticks_stand_at_full_hours_and_midnights_of_the_reader():
-    places = axis.ticks(Window(datetime(2026, 7, 1, 12), datetime(2026, 7, 4, 12)), text.zone("Asia/Kolkata"))
+    places = time_axis.ticks(Window(datetime(2026, 7, 1, 12), datetime(2026, 7, 4, 12)), text.zone("Asia/Kolkata"))
 
     assert places[0] == (datetime(2026, 7, 1, 18, 30), "Thu 2 Jul")
     assert places[1] == (datetime(2026, 7, 2, 6, 30), "12:00")
@@ -203,14 +203,14 @@ def test_where_the_clock_is_put_back_the_second_of_two_hours_says_its_offset():
 
 
 def test_where_the_clock_is_put_forward_no_tick_stands_twice():
-    places = axis.ticks(Window(datetime(2026, 3, 28, 23), datetime(2026, 3, 29, 3)), BERLIN)
+    places = time_axis.ticks(Window(datetime(2026, 3, 28, 23), datetime(2026, 3, 29, 3)), BERLIN)
 
     assert [label for _, label in places] == ["Sun 29 Mar", "01:00", "03:00", "04:00", "05:00"]
     assert len({place for place, _ in places}) == 5
 
 
 def test_days_of_23_and_25_hours_each_have_their_tick_at_midnight():
-    places = [place for place, _ in axis.ticks(Window(datetime(2026, 10, 20), datetime(2026, 10, 30)), BERLIN)]
+    places = [place for place, _ in time_axis.ticks(Window(datetime(2026, 10, 20), datetime(2026, 10, 30)), BERLIN)]
 
     assert places[3:7] == [
         datetime(2026, 10, 23, 22),
@@ -231,8 +231,21 @@ def test_narrow_charts_name_days_before_hours():
     spec = read(charts.main(terms(), DAYS, forecast(), CROSSING, value="latency_avg"))
 
     narrow, wide = re.findall(r"\{.*?\}", spec["layer"][0]["encoding"]["x"]["axis"]["labelExpr"])
-    assert list(json.loads(narrow).values()) == ["Mon 23 Nov", "", "Tue 24 Nov", "", "Wed 25 Nov", ""]
+    assert list(json.loads(narrow).values()) == ["Mon 23 Nov", "Tue 24 Nov", "Wed 25 Nov"]
     assert list(json.loads(wide).values()) == ["Mon 23 Nov", "12:00", "Tue 24 Nov", "12:00", "Wed 25 Nov", "12:00"]
+
+
+@pytest.mark.parametrize(
+    ("start", "width", "expected"),
+    [
+        (datetime(2026, 11, 12), timedelta(days=14), ["Thu 12 Nov", "Sun 15", "Wed 18", "Sat 21", "Tue 24"]),
+        (datetime(2026, 11, 24, 14), 24 * HOUR, ["18:00", "Wed 25 Nov", "06:00", "12:00"]),
+        (datetime(2026, 11, 24, 13), 6 * HOUR, ["Tue 24 14:00", "16:00", "18:00"]),
+        (datetime(2026, 3, 1), timedelta(days=400), ["Mar 2026", "Jun", "Sep", "Dec", "Mar 2027"]),
+    ],
+)
+def test_where_there_is_little_room_labels_are_left_out_evenly_and_days_stay(start, width, expected):
+    assert [label for _, label in time_axis.ticks(Window(start, start + width), text.zone("UTC"), 270)] == expected
 
 
 # The value axis
@@ -243,6 +256,7 @@ def test_narrow_charts_name_days_before_hours():
     [
         ([80, 184], "ms", ["0", "50", "100", "150", "200"]),
         ([800, 1800], "ms", ["0", "500", f"1{NBSP}s", f"1.5{NBSP}s"]),
+        ([1e6, 7e6], "ms", ["0", *(f"{n}{NBSP}min" for n in (25, 50, 75, 100, 125))]),
         ([0.01, 0.055], "share", [f"0{NBSP}%", f"2{NBSP}%", f"4{NBSP}%", f"6{NBSP}%"]),
         ([20_000, 60_000], "bytes", [f"0{NBSP}kB", f"20{NBSP}kB", f"40{NBSP}kB", f"60{NBSP}kB"]),
         ([1, 2], "requests", ["0", "1", "2"]),

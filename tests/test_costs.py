@@ -54,8 +54,8 @@ def test_the_words_count_warnings_crossings_and_the_time_ahead():
         "**3 h** ahead in the middle case",
     ]
     assert advice == (
-        ":gray[Suggested: 165 ms, the lowest line at which half of the warnings were real, and one came in two days at"
-        " most (4 warnings, 2 real).]"
+        ":gray[Suggested: 165 ms, the lowest line at which half of the warnings or more were real, and no more than"
+        " one came in two days (4 warnings, 2 real).]"
     )
 
 

@@ -402,7 +402,7 @@ AHEAD = forecast((datetime(2026, 11, 24, 21), 170.0, 0.8), (datetime(2026, 11, 2
 def test_a_threshold_passed_in_the_last_complete_hour_says_since_when_and_until_when():
     said = answer(Ready(), Crossing(0.99, **WINDOW), history(200, 90, 160, 170, 180, running=50), AHEAD)
 
-    assert said.title == nb("Above 150~ms since today 18:00")
+    assert said.title == nb("Above 150~ms since today~18:00")
     assert said.ink == "Stays above until **tomorrow 02:00** UTC in the middle case."
 
 
@@ -453,13 +453,13 @@ def test_a_running_hour_above_the_threshold_is_not_yet_above():
         ),
         pytest.param(
             Ready(stopped_since=datetime(2026, 11, 24, 15, 12)),
-            "No traces since today 15:12",
+            "No traces since today~15:12",
             "The forecast below starts from there. Is the service up? Sources shows what arrives.",
             id="stopped",
         ),
         pytest.param(
             Ready(observed_hours=5, stage="none", stopped_since=datetime(2026, 11, 24, 15, 12)),
-            "No traces since today 15:12",
+            "No traces since today~15:12",
             "A forecast needs 24 full hours, 5 hours came before. Is the service up? Sources shows what arrives.",
             id="stopped early",
         ),

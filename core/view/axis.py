@@ -1,15 +1,12 @@
-"""What all charts share: the colours of the theme, the time axis in a zone, the value axis with its unit, the frame.
+"""What all charts share: the colours of the theme, the value axis with its unit, the frame.
 
-Two facts of Streamlit and Vega shape it. A change from light to dark does not run the script again, so colours are
-named by their meaning and looked up in the theme by the browser. Vega shows time in the browser's zone, so the scale is
-UTC, and the places and labels of ticks are made here.
+A change from light to dark does not run the script again, so colours are named by their meaning and looked up in the
+theme by the browser.
 """
 
 import json
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from datetime import time as clock_time
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -17,48 +14,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from core.question import Window
-from core.view.text import NBSP, clock, date, local
+from core.view.text import NBSP
+from core.view.time_axis import GREY, OF_THE_FOOT, instant, time_axis
 from core.view.vega import MEANINGS, Layer, Spec, expr, fixed, rows
 
-__all__ = ["GREY", "LEFT", "NARROW", "Values", "frame", "plane", "ticks", "values"]
+__all__ = ["GREY", "LEFT", "NARROW", "Values", "frame", "plane", "values"]
 
-GREY = {"expr": "scale('color','marker')"}
 LEFT = 44  # px for the labels of values, the same in all charts, so that stacked ones line up
 NARROW = 600  # px; narrower charts say less
 RIGHT = 6  # px for half a dot
 
-# A label past the plot's right edge would shrink it, and stacked charts would no longer line up.
-_RIGHT_AT_THE_END = {
-    "condition": {"test": "scale('x', datum.value) > width - 30", "value": "right"},
-    "value": "center",
-}
-
-_OF_THE_FOOT = {
-    "labelOverlap": "greedy",
-    "labelSeparation": 8,
-    "labelFlush": False,
-    "labelAlign": _RIGHT_AT_THE_END,
-    "labelColor": GREY,
-    "labelFontSize": 12,
-    "labelPadding": 4,
-    "tickColor": GREY,
-    "title": None,
-    "domainOpacity": 0.7,
-    "grid": True,
-    "gridOpacity": 0.7,
-}
-
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-_STEPS = [  # up to this width, a tick each this long
-    (15 * _MINUTE, _MINUTE),
-    (_HOUR, 10 * _MINUTE),
-    (7 * _HOUR, _HOUR),
-    (30 * _HOUR, 3 * _HOUR),
-    (80 * _HOUR, 12 * _HOUR),
-    (16 * _DAY, _DAY),
-    (32 * _DAY, 2 * _DAY),
-    (200 * _DAY, 7 * _DAY),
-]
+_MINUTE_MS = 60_000
 
 
 class Values(NamedTuple):
@@ -69,110 +35,6 @@ class Values(NamedTuple):
     step: float
     labels: dict[int, str]  # by how many steps from 0
     title: str
-
-
-# Time
-
-
-def ticks(window: Window, zone: ZoneInfo) -> list[tuple[datetime, str]]:
-    """Where the time axis has ticks (naive UTC) and what they say, at full hours and midnights of the zone."""
-    width = window.end - window.start
-    step = next((step for limit, step in _STEPS if width <= limit), None)
-    if step is None:
-        return _months(window, zone, yearly=width > 1100 * _DAY)
-    return _clock_ticks(window, zone, step) if step < _DAY else _day_ticks(window, zone, step // _DAY)
-
-
-def _clock_ticks(window: Window, zone: ZoneInfo, step: timedelta) -> list[tuple[datetime, str]]:
-    places = {
-        place
-        for midnight in _dates(window, zone)
-        for part in range(_DAY // step)
-        for fold in (0, 1)  # where the clock is put back an hour comes twice
-        if window.start <= (place := _utc(midnight + part * step, zone, fold)) <= window.end
-    }
-    marks: list[tuple[datetime, str]] = []
-    for place in sorted(places):
-        new_day = not marks or local(place, zone).date() != local(marks[-1][0], zone).date()
-        marks.append((place, _clock_label(place, zone, new_day=new_day, day_named=window.end - window.start > _HOUR)))
-    return marks
-
-
-def _clock_label(place: datetime, zone: ZoneInfo, *, new_day: bool, day_named: bool) -> str:
-    """The hour; at midnight the date, and at a first tick that is none both. Within an hour the clock is enough."""
-    hour = clock(place, zone)
-    if not new_day or not day_named:
-        return hour
-    return date(place, zone) if hour == "00:00" else f"{date(place, zone).rpartition(' ')[0]} {hour}"
-
-
-def _day_ticks(window: Window, zone: ZoneInfo, days: int) -> list[tuple[datetime, str]]:
-    marks: list[tuple[datetime, str]] = []
-    month = None
-    for midnight in _dates(window, zone):
-        place = _utc(midnight, zone)
-        if midnight.toordinal() % days != (1 if days == 7 else 0) or not window.start <= place <= window.end:
-            continue  # the ordinal of a Monday leaves 1
-        label = date(place, zone)
-        marks.append((place, label.rpartition(" ")[0] if midnight.month == month else label))
-        month = midnight.month
-    return marks
-
-
-def _months(window: Window, zone: ZoneInfo, *, yearly: bool) -> list[tuple[datetime, str]]:
-    marks: list[tuple[datetime, str]] = []
-    for midnight in _dates(window, zone):
-        place = _utc(midnight, zone)
-        if midnight.day != 1 or (yearly and midnight.month != 1) or not window.start <= place <= window.end:
-            continue
-        name = date(place, zone, year=not marks or midnight.month == 1).split(" ", 2)[2]
-        marks.append((place, f"{midnight.year}" if yearly else name))
-    return marks
-
-
-def _dates(window: Window, zone: ZoneInfo) -> list[datetime]:
-    """The midnights, as naive times of the zone, of all days that the window touches."""
-    first, last = local(window.start, zone).date(), local(window.end, zone).date()
-    return [datetime.combine(first, clock_time()) + day * _DAY for day in range((last - first).days + 1)]
-
-
-def _utc(wall: datetime, zone: ZoneInfo, fold: int = 0) -> datetime:
-    return wall.replace(tzinfo=zone, fold=fold).astimezone(UTC).replace(tzinfo=None)
-
-
-def _time_axis(window: Window, zone: ZoneInfo, *, labels: bool) -> Spec:
-    marks = ticks(window, zone)
-    named = {str(_milliseconds(place)): label for place, label in marks}
-    labelled = f"({json.dumps(named)})"
-    if 30 * _HOUR < window.end - window.start <= 80 * _HOUR:  # where there is room for few, days say more than hours
-        midnights = {place: "" if ":" in label else label for place, label in named.items()}
-        labelled = f"(containerSize()[0] < {NARROW} ? {json.dumps(midnights)} : {json.dumps(named)})"
-    return {
-        "values": [_instant(place) for place, _ in marks],
-        "tickCount": 2 * len(marks),  # Vega thins what is more than its own idea of enough
-        "labelExpr": f"{labelled}[''+time(datum.value)]",
-        "labels": labels,
-        "ticks": labels,
-        "domain": labels,
-        **_OF_THE_FOOT,
-    }
-
-
-def _milliseconds(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
-
-
-def _instant(moment: datetime) -> Spec:
-    return {
-        "year": moment.year,
-        "month": moment.month,
-        "date": moment.day,
-        "hours": moment.hour,
-        "minutes": moment.minute,
-        "seconds": moment.second,
-        "milliseconds": moment.microsecond // 1000,
-        "utc": True,
-    }
 
 
 # Values
@@ -196,7 +58,8 @@ def values(
         high = threshold * 1.2
     if high <= low:
         high = low + 1
-    step = _step((high - low) / 5, whole=unit == "requests")
+    size = _MINUTE_MS if unit == "ms" and high >= 10 * _MINUTE_MS else 1  # of the unit that the labels say
+    step = size * _step((high - low) / 5 / size, whole=unit == "requests")
     top = math.ceil(high / step) * step
     if stretched:
         high = math.ceil(2 * high / step) * step / 2  # a threshold moved a little leaves the axis as it is
@@ -217,9 +80,11 @@ def _step(least: float, *, whole: bool) -> float:
 
 
 def _tick(value: float, high: float, unit: str) -> str:
-    """Label of a tick. Bytes and shares say their unit, which the title then leaves out; so do ms from 1 s on."""
+    """Label of a tick. Bytes and shares say their unit, which the title then leaves out; ms say s, on long axes min."""
     if unit == "share":
         return f"{_short(100 * value)}{NBSP}%"
+    if unit == "ms" and high >= 10 * _MINUTE_MS and value:
+        return f"{_short(value / _MINUTE_MS)}{NBSP}min"
     if unit == "ms" and abs(value) >= 1_000:
         return f"{_short(value / 1_000)}{NBSP}s"
     if unit == "bytes":
@@ -242,8 +107,8 @@ def _short(value: float) -> str:
 
 def frame(window: Window, zone: ZoneInfo, axis: Values, *, labels: bool = True) -> list[Layer]:
     """First layers of every chart: one owns both axes, their domains and the colours; then room, and the title."""
-    times = {"type": "utc", "domain": [_instant(window.start), _instant(window.end)], "nice": False}
-    x = {"field": "t", "type": "temporal", "scale": times, "axis": _time_axis(window, zone, labels=labels)}
+    times = {"type": "utc", "domain": [instant(window.start), instant(window.end)], "nice": False}
+    x = {"field": "t", "type": "temporal", "scale": times, "axis": time_axis(window, zone, labels=labels)}
     return _first_layers(np.array(window, "M8[us]"), x, axis)
 
 
@@ -251,7 +116,7 @@ def plane(across: Values, up: Values) -> list[Layer]:
     """`frame` of a chart with values on both axes: `across` in the field `t`, its title to be said in that of `up`."""
     places = {str(index): label for index, label in across.labels.items()}
     axis = {
-        **_OF_THE_FOOT,
+        **OF_THE_FOOT,
         "values": [index * across.step for index in across.labels],
         "labelExpr": f"({json.dumps(places)})[''+round(datum.value/{across.step!r})]",
     }

@@ -95,13 +95,39 @@ def history_so_far(answer: Answer) -> None:
 
 
 def crossing(answer: Answer) -> list[Card]:
-    """How likely the threshold is crossed within the horizon, and when it would first be."""
+    """How likely the threshold is crossed within the horizon, and when it would first be, else what is highest."""
     terms, first = answer.terms, answer.series[0].crossing
+    if first.earliest is None:
+        return _highest(answer)
+    return [_within(answer), *_firsts(first, terms)]
+
+
+def _within(answer: Answer) -> Card:
+    terms = answer.terms
     ahead = f"Within {terms.horizon}{NBSP}{'h' if terms.granularity == 'hourly' else 'd'}"
     usually = queries.usual_crossing(answer.question, answer.now)
-    cards = [Card(ahead, chance(first.probability), "" if usually is None else f"usually {chance(usually)}")]
+    said = chance(answer.series[0].crossing.probability)
+    return Card(ahead, said, "" if usually is None else f"usually {chance(usually)}")
+
+
+def _firsts(first: sentences.Crossing, terms: Terms) -> list[Card]:
     moments = {"Earliest, 1 in 10": first.earliest, "Middle": first.median, "Latest, 9 in 10": first.latest}
-    return cards + [_moment(label, time, terms) for label, time in moments.items()]
+    return [_moment(label, time, terms) for label, time in moments.items()]
+
+
+def _highest(answer: Answer) -> list[Card]:
+    """Where no crossing is ahead: the highest middle value, and the highest end of the interval, where there is one."""
+    terms, ahead = answer.terms, answer.series[0].forecast
+    bucket = "hour" if terms.granularity == "hourly" else "day"
+    tops = {f"Highest {bucket}": "yhat", f"Top of the {terms.interval}{NBSP}% interval": "yhat_upper"}
+    cards = [] if answer.series[0].crossing.probability is None else [_within(answer)]
+    for label, column in tops.items():
+        known = ahead.dropna(subset=[column])
+        if not known.empty:
+            top = known.loc[known[column].idxmax()]
+            at = f"{when(top['ds'], terms, granularity=terms.granularity)}, {zone_name(terms.shown_zone, top['ds'])}"
+            cards.append(Card(label, amount(top[column], terms.unit), at))
+    return cards
 
 
 def _moment(label: str, time: datetime | None, terms: Terms) -> Card:

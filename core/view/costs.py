@@ -61,11 +61,11 @@ def said(terms: Terms, cost: Cost, p: float) -> list[str]:
     ]
     if terms.granularity == "hourly" and pd.notna(own["lead"]):
         counts.append(f"**{own['lead'] / timedelta(hours=1):.0f}{NBSP}h** ahead in the middle case")
-    advice = "No line is suggested: at none were half of the warnings real, and these one in two days at most."
+    advice = "No line is suggested: at each, most warnings were false, or they came more often than every other day."
     if best is not None:
         advice = (
-            f"Suggested: {exactly(best['threshold'], terms.unit)}, the lowest line at which half of the warnings were"
-            f" real, and one came in two days at most ({count(best['warnings'], 'warning')},"
+            f"Suggested: {exactly(best['threshold'], terms.unit)}, the lowest line at which half of the warnings or"
+            f" more were real, and no more than one came in two days ({count(best['warnings'], 'warning')},"
             f" {count(best['real'])} real)."
         )
     begin = f"Warning each midnight where the chance is above {chance(p)}, over the last {days}"

@@ -191,7 +191,8 @@ def not_expected(terms: Terms, probability: float | None, forecast: pd.DataFrame
 
 def above(terms: Terms, since: datetime, until: datetime | None, grey: str = "") -> Sentence:
     """The last complete bucket is above the threshold; `until`: the first bucket whose chance is under 50 %, if any."""
-    title = f"Above {_threshold(terms)} since {when(since, terms, granularity=terms.granularity)}"
+    began = when(since, terms, granularity=terms.granularity).replace(" ", NBSP)
+    title = f"Above {_threshold(terms)} since {began}"
     if until is None:
         return Sentence(title, f"Stays above beyond **{_until(terms)}** {_zone(terms)} in the middle case.", grey)
     at = when(until, terms, granularity=terms.granularity)
@@ -236,7 +237,7 @@ def no_forecast(
 
 def so_far(terms: Terms, observed_hours: int, first: datetime) -> str:
     """How much history there is since `first`: `7 minutes`, from two hours on the hours with traces."""
-    minutes = int((terms.end - first).total_seconds() // 60)
+    minutes = int((min(terms.end, terms.now) - first).total_seconds() // 60)
     if not 0 <= minutes < 120:
         return count(observed_hours, "hour")
     return count(minutes, "minute") if minutes else "under a minute"
@@ -247,9 +248,8 @@ def stopped(terms: Terms, since: datetime, observed_hours: int, grey: str = "") 
     lead = "The forecast below starts from there."
     if observed_hours < 24:
         lead = f"A forecast needs 24 full hours, {count(observed_hours, 'hour')} came before."
-    return Sentence(
-        f"No traces since {when(since, terms)}", f"{lead} Is the service up? Sources shows what arrives.", grey
-    )
+    title = f"No traces since {when(since, terms).replace(' ', NBSP)}"
+    return Sentence(title, f"{lead} Is the service up? Sources shows what arrives.", grey)
 
 
 def shares_only(terms: Terms, forecast: pd.DataFrame, grey: str = "") -> Sentence:
@@ -269,7 +269,7 @@ def small_print(terms: Terms, service: str | None = None, held: float | None = N
     """What is measured, and how often the interval held over the last `days` (`n` forecasts), once it was measured."""
     what = f"{safe(terms.name)} of {safe(service) if service else 'all services'}."
     said = ""
-    if terms.end != terms.now:
+    if terms.end < terms.now:
         said = f" As said {when(terms.end, terms)} {zone_name(terms.zone, terms.end)}."
     if held is None:
         return f"{what}{said} Not measured yet."
