@@ -125,7 +125,7 @@ def _highest(answer: Answer) -> list[Card]:
         known = ahead.dropna(subset=[column])
         if not known.empty:
             top = known.loc[known[column].idxmax()]
-            at = f"{when(top['ds'], terms, granularity=terms.granularity)}, {zone_name(terms.shown_zone, top['ds'])}"
+            at = when(top["ds"], terms, granularity=terms.granularity)
             cards.append(Card(label, amount(top[column], terms.unit), at))
     return cards
 
