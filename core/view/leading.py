@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.conditions import Condition, written
+from core.view import series
 from core.view.cells import CHOSEN
 from core.view.tables import Table
 from core.view.text import NOTHING
@@ -23,9 +24,10 @@ def to_traces(params: Mapping[str, str]) -> None:
 
 def group_of(by: str | None, group: str) -> dict[str, str]:
     """The parameter that narrows traces to a group; nothing where nothing is split, or for those without the key."""
-    if by is None or group.startswith("("):
+    value = series.group_of(group)
+    if by is None or value is None:
         return {}
-    return {"where": written([Condition(by, "=", group)])}
+    return {"where": written([Condition(by, "=", value)])}
 
 
 def chart(drawn: Spec, key: str, alt: str, also: Mapping[str, str] | None = None) -> None:
