@@ -418,7 +418,7 @@ def ignored(notices: Sequence[str]) -> str:
 
 def own_fault() -> str:
     """Our own failure to draw; details are in the log."""
-    return "The chart could not be drawn. The numbers are in the CSV."
+    return "This page could not be drawn; the log says why. The numbers are in the CSV."
 
 
 def _threshold(terms: Terms) -> str:
