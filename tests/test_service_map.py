@@ -177,3 +177,12 @@ def test_a_map_of_many_names_stays_within_bounds(store):
     known, made = map_of(store, spans)
 
     assert len(service_map.picture(known, made, ASKED)["datasets"]["nodes"]) == service_map.MOST_PLACES
+
+
+def test_where_every_service_is_seldom_called_its_table_counts_by_the_hour():
+    known = pd.DataFrame({"service": ["web"], "per_minute": [0.3], "failed": [0.0], "avg_ms": [9.0], "p95_ms": [9.0]})
+
+    table = service_map.services(known, ASKED)
+
+    assert table.columns["rate"]["label"] == "Per hour"
+    assert table.frame["rate"].to_list() == [18.0]

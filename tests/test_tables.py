@@ -152,3 +152,12 @@ def test_every_table_can_be_made_of_nothing():
 
     assert [len(table.frame) for table in made] == [0] * 6
     assert all(table.alt for table in made)
+
+
+def test_a_long_text_leaves_room_for_what_stands_beside_it():
+    frame = pd.DataFrame({"key": ["flag"], "value": ["x" * 10_000], "n": [1], "message": ["y" * 200]})
+
+    shown = tables.narrowed(frame, {"key": "What", "value": "Is", "n": "Records", "message": "The last one"})
+
+    assert (shown["value"]["label"], shown["value"]["width"]) == ("Is", tables.LONG_PX)
+    assert (shown["key"], shown["n"], shown["message"]) == ("What", "Records", "The last one")

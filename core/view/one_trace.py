@@ -13,6 +13,7 @@ from core.errors import NotFound
 from core.question import Question
 from core.view import leading, waterfall
 from core.view.cells import moment
+from core.view.tables import narrowed
 from core.view.text import NBSP, NOTHING, Terms, amount, count, safe
 from core.view.waterfall import line
 
@@ -105,7 +106,9 @@ def _table(frame: pd.DataFrame, nothing: str) -> None:
     if frame.empty:
         st.markdown(f":gray[{nothing}]")
         return
-    st.dataframe(frame, placeholder=NOTHING, hide_index=True, lazy=False, alt=f"{count(len(frame), 'row')}.")
+    columns = narrowed(frame, {name: name for name in frame})
+    alt = f"{count(len(frame), 'row')}."
+    st.dataframe(frame, column_config=columns, placeholder=NOTHING, hide_index=True, lazy=False, alt=alt)
 
 
 def _annotations(spans: pd.DataFrame) -> pd.DataFrame:
@@ -196,7 +199,7 @@ def _all_spans(spans: pd.DataFrame, terms: Terms) -> None:
     }
     st.dataframe(
         frame,
-        column_config=columns,
+        column_config=narrowed(frame, columns),
         placeholder=NOTHING,
         hide_index=True,
         lazy=False,

@@ -72,11 +72,11 @@ def picture(known: pd.DataFrame, made: pd.DataFrame, question: Question) -> Spec
 
 def services(known: pd.DataFrame, question: Question) -> Table:
     """What each service answered, with a link to its forecast; `known` of `causes.services`."""
-    frame = pd.DataFrame({"service": known["service"], **_numbers(known)})
+    frame = pd.DataFrame({"service": known["service"]} | _numbers(known))
     frame["forecast"] = [forecast_of(service, question) for service in known["service"]]
     columns = {
         "service": "Service",
-        **_HEADS,
+        **_heads(known),
         "forecast": st.column_config.LinkColumn("Forecast", display_text="Forecast"),
     }
     return Table(frame, columns, f"{count(len(frame), 'service')} with rate, failures and latency.")
@@ -85,20 +85,29 @@ def services(known: pd.DataFrame, question: Question) -> Table:
 def calls(made: pd.DataFrame) -> Table:
     """Who calls whom; `made` of `causes.calls`."""
     frame = pd.DataFrame({name: made[name] for name in ("caller", "callee")} | _numbers(made))
-    return Table(frame, {"caller": "From", "callee": "To", **_HEADS}, f"{count(len(frame), 'kind')} of calls.")
+    return Table(frame, {"caller": "From", "callee": "To", **_heads(made)}, f"{count(len(frame), 'kind')} of calls.")
 
 
-_HEADS = {
-    "per_minute": st.column_config.NumberColumn("Per minute", format="%,.1f"),
-    "failed": st.column_config.NumberColumn("Failed", format="%.1f %%"),
-    "avg_ms": st.column_config.NumberColumn("Mean (ms)", format="%,.1f"),
-    "p95_ms": st.column_config.NumberColumn("95th percentile (ms)", format="%,.1f"),
-}
+def _heads(frame: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "rate": st.column_config.NumberColumn("Per hour" if _is_seldom(frame) else "Per minute", format="%,.1f"),
+        "failed": st.column_config.NumberColumn("Failed", format="%.1f %%"),
+        "avg_ms": st.column_config.NumberColumn("Mean (ms)", format="%,.1f"),
+        "p95_ms": st.column_config.NumberColumn("95th percentile (ms)", format="%,.1f"),
+    }
 
 
 def _numbers(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    shown = {name: frame[name].astype(float) for name in _HEADS}
-    return shown | {"failed": 100 * shown["failed"]}
+    return {
+        "rate": frame["per_minute"].astype(float) * (60 if _is_seldom(frame) else 1),
+        "failed": 100 * frame["failed"].astype(float),
+        **{name: frame[name].astype(float) for name in ("avg_ms", "p95_ms")},
+    }
+
+
+def _is_seldom(frame: pd.DataFrame) -> bool:
+    """Whether all rates are under one a minute, of which a decimal would show little."""
+    return bool(frame["per_minute"].max() < 1)
 
 
 def _rate(per_minute: float) -> str:

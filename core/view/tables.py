@@ -12,8 +12,9 @@ import streamlit as st
 
 from core.view.text import NBSP, NOTHING, Terms, amount, between, chance, count, exactly, local, spread, when, zone_name
 
-__all__ = ["Table", "ahead", "by_flag", "found", "look_at_first", "refused", "sources"]
+__all__ = ["Table", "ahead", "by_flag", "found", "look_at_first", "narrowed", "refused", "sources"]
 
+LONG, LONG_PX = 24, 180  # a text of more characters gets this width, so that a phone shows what stands beside it
 _MOMENT = "ddd D MMM, HH:mm"
 
 
@@ -29,12 +30,21 @@ class Table(NamedTuple):
         """Draw it, `height` px high."""
         st.dataframe(
             self.frame,
-            column_config=self.columns,
+            column_config=narrowed(self.frame, self.columns),
             placeholder=NOTHING,
             hide_index=True,
             height=height,
             alt=self.alt,
         )
+
+
+def narrowed(frame: pd.DataFrame, columns: dict[str, Any]) -> dict[str, Any]:
+    """`columns`, those with a long text kept narrow, but the last one; a click on a cell shows all of it."""
+    return columns | {
+        name: st.column_config.TextColumn(head, width=LONG_PX)
+        for name, head in list(columns.items())[:-1]
+        if isinstance(head, str) and any(len(text) > LONG for text in frame[name] if isinstance(text, str))
+    }
 
 
 def ahead(terms: Terms, forecast: pd.DataFrame) -> Table:
