@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime
 
 import pandas as pd
@@ -13,16 +14,30 @@ from core import replays, workers
 from core.aggregates import threshold
 from core.analysis import crossing
 from core.analysis import forecast as forecasting
+from core.analysis.metrics import HISTORY
 from core.asked import READ_ALOUD, Key, about_ahead, fit_end, histories, table, version, window
-from core.question import Question
+from core.question import Question, bucket_start
 
 __all__ = ["crossings", "forecast", "readiness"]
 
 
 def readiness(question: Question, now: datetime) -> forecasting.Readiness:
-    """How much history the forecast has, and what it lacks; with `by` that of the largest group."""
-    (_, history), *_rest = histories(question, fit_end(question, now))
-    return forecasting.readiness(history, window(question, now).end, question.granularity, stat=question.stat)
+    """How much history the forecast has, and what it lacks; with `by` that of the largest group.
+
+    Whether data stopped is told by the hours of the running day too, and by those that are left out of the fit.
+    """
+    ready = _readiness(question, now)
+    if question.exclude and ready.stopped_since is not None:
+        came = _readiness(replace(question, exclude=()), now)
+        ready = replace(ready, stopped_since=came.stopped_since)
+    return ready
+
+
+def _readiness(question: Question, now: datetime) -> forecasting.Readiness:
+    end = window(question, now).end
+    hour = bucket_start(end, "hourly")
+    (_, history), *_rest = histories(question, hour, HISTORY + (hour - fit_end(question, now)))
+    return forecasting.readiness(history, end, question.granularity, stat=question.stat)
 
 
 def forecast(question: Question, now: datetime) -> pd.DataFrame:

@@ -166,3 +166,15 @@ def test_a_moved_threshold_or_chance_fits_nothing_anew(store, monkeypatch):
     assert moved.curve.equals(first.curve)
     assert moved.chosen.to_list() != first.chosen.to_list()
     assert bolder.curve["warnings"].sum() != first.curve["warnings"].sum()
+
+
+@pytest.mark.parametrize("granularity", ["hourly", "daily"])
+@pytest.mark.parametrize("silent", [0, 8])
+def test_data_stopped_when_none_came_for_hours_not_when_a_day_is_running_or_hours_are_left_out(
+    store, granularity, silent
+):
+    send(store, np.concatenate([SERIES["constant"], np.full(silent, np.nan)]))
+    since = END - silent * HOUR if silent else None
+    left_out = ((END - 8 * HOUR, END),)
+    for question in (asked(granularity=granularity), asked(granularity=granularity, exclude=left_out)):
+        assert queries.readiness(question, NOW).stopped_since == since
