@@ -156,13 +156,16 @@ class Merger:
         return count, {source: None} if count else {}
 
     def retain(self, since: datetime) -> tuple[int, Changes]:
-        """Delete all spans, and counts of hours, that were stored before `since` (naive UTC); how many spans."""
+        """Delete all spans, and counts of hours, that were stored before `since` (naive UTC); how many spans.
+
+        Those of the sample stay: nobody sent them, and its 60 days, stored at one moment, would go at one moment.
+        """
         with transaction(self._connection):
             counted = self._connection.execute(
-                "SELECT source, count(*) FROM spans WHERE stored_at < ? GROUP BY source", [since]
+                "SELECT source, count(*) FROM spans WHERE stored_at < ? AND source <> 'sample' GROUP BY source", [since]
             ).fetchall()
             if counted:
-                self._connection.execute("DELETE FROM spans WHERE stored_at < ?", [since])
+                self._connection.execute("DELETE FROM spans WHERE stored_at < ? AND source <> 'sample'", [since])
             self._connection.execute("DELETE FROM tallies WHERE hour < ?", [since])
         return sum(number for _, number in counted), {source: None for source, _ in counted}
 

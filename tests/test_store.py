@@ -415,6 +415,13 @@ def test_retention_counts_from_when_a_span_was_stored(store):
     assert store.append([span("old", started_at=START - timedelta(days=900))]) == Appended(1, 0, 0)
 
 
+def test_retention_leaves_the_sample_which_nobody_sent(store):
+    store.append([span("a", source="sample"), span("b")])
+
+    assert store.retain(30, now() + timedelta(days=31)) == 1
+    assert list(extents(store)) == ["sample"]
+
+
 def test_removing_a_source_leaves_the_others_and_lets_it_come_again(store):
     store.append([span("a"), span("b"), span("a", source="otlp")])
 
