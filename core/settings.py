@@ -57,6 +57,10 @@ class Settings:
         Raises `SettingError`, which names the setting, the value found and an example that works.
         """
         table = secrets.get("tracecast", {})
+        if not isinstance(table, Mapping):
+            raise SettingError(
+                "tracecast in the secrets is a value: expected the heading [tracecast], settings below it."
+            )
         default = cls()
 
         def read(name: str, convert: Callable[[str], T], expected: str, fallback: T) -> T:
@@ -95,7 +99,7 @@ class Settings:
                 "IMPORT_MAX_BYTES", _whole, "a whole number of bytes, for example 2147483648", default.import_max_bytes
             ),
             sampling_rate=read("SAMPLING_RATE", _share, "a share from 0 to 1, for example 0.25", default.sampling_rate),
-            retention_days=read("RETENTION_DAYS", _whole, "a whole number of days, for example 30", 0),
+            retention_days=read("RETENTION_DAYS", _days, "a whole number of days up to 36500, for example 30", 0),
             api_token=read("API_TOKEN", _token, "text without blanks", None),
             log_level=read("LOG_LEVEL", _log_level, "DEBUG, INFO, WARNING or ERROR", default.log_level),
             server_address=environ.get("STREAMLIT_SERVER_ADDRESS", default.server_address),
@@ -158,6 +162,10 @@ def _share(text: str) -> float:
 
 def _whole(text: str) -> int:
     return int(text) if int(text) >= 0 else _refuse(text)
+
+
+def _days(text: str) -> int:
+    return _whole(text) if _whole(text) <= 36_500 else _refuse(text)
 
 
 def _regions(text: str) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ def test_regions_are_a_list():
         ("PULL_MAX_TRACES_PER_DAY", "many"),
         ("SAMPLING_RATE", "2"),
         ("RETENTION_DAYS", "a month"),
+        ("RETENTION_DAYS", "99999999999"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )
@@ -55,6 +56,11 @@ def test_a_bad_value_is_named_with_what_would_do(name, text):
         Settings.load({f"TRACECAST_{name}": text}, {})
 
     assert str(refusal.value).startswith(f"TRACECAST_{name} is '{text}': expected ")
+
+
+def test_secrets_without_the_heading_are_told():
+    with pytest.raises(SettingError, match=r"expected the heading \[tracecast\]"):
+        Settings.load({}, {"tracecast": "off"})
 
 
 def test_a_bad_token_is_not_repeated():
