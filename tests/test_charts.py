@@ -698,6 +698,14 @@ def test_days_are_those_of_utc_for_every_reader():
 # Legend and alt text
 
 
+def test_the_legend_of_anomalies_names_only_what_was_found():
+    of_all = ["observed", "forecast", "interval", "threshold", "anomaly", "unusual"]
+
+    assert captions.anomaly_parts(forecast(), UNUSUAL) == of_all
+    assert captions.anomaly_parts(forecast(), UNUSUAL.head(1)) == of_all[:5]
+    assert captions.anomaly_parts(forecast(0), UNUSUAL.head(0)) == ["observed", "threshold"]
+
+
 def test_the_legend_names_what_is_there_in_words_that_stay_together():
     parts = captions.main_parts(terms(), DAYS, forecast(), CROSSING, value="latency_avg")
     line = captions.legend(parts, terms("America/New_York"))

@@ -113,7 +113,7 @@ def test_a_source_of_an_hour_is_walked_through_as_far_as_it_goes(store):
     app = visit(source="live")
     said = words(app)
 
-    assert "are known, and 48 are needed" in said
+    assert "is known, and 48 are needed" in said
     assert "No forecast of days yet" in said
     assert "No price yet" in said
 

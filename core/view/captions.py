@@ -21,6 +21,7 @@ __all__ = [
     "alt_price",
     "alt_small",
     "alt_strip",
+    "anomaly_parts",
     "legend",
     "main_parts",
 ]
@@ -80,6 +81,19 @@ def main_parts(
         "threshold": True,
         "crossing": crossing.earliest is not None,
         "unusual": unusual is not None and unusual["kind"].ne("predicted").any(),
+    }
+    return [part for part, is_there in there.items() if is_there]
+
+
+def anomaly_parts(forecast: pd.DataFrame, found: pd.DataFrame) -> list[str]:
+    """The parts that `charts.anomalies` of the same arguments has, for `legend`."""
+    there = {
+        "observed": True,
+        "forecast": forecast["yhat"].notna().any(),
+        "interval": forecast["yhat_lower"].notna().any(),
+        "threshold": True,
+        "anomaly": not found.empty,
+        "unusual": found["kind"].ne("predicted").any(),
     }
     return [part for part, is_there in there.items() if is_there]
 

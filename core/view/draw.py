@@ -105,7 +105,7 @@ def anomalies(answer: Answer, series: Series, found: pd.DataFrame) -> None:
         leading.chart(
             charts.anomalies(*seen, value=answer.value), "anomalies", captions.alt_anomalies(*seen, value=answer.value)
         )
-        parts = ["observed", "forecast", "interval", "threshold", "anomaly", "unusual"]
+        parts = captions.anomaly_parts(series.forecast, found)
         st.markdown(captions.legend(parts, answer.terms, charts.whole(*seen[:3])))
 
 

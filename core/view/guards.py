@@ -32,7 +32,8 @@ def stop_without_spans() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if question.source != "sample":
             st.button("Show the sample instead", on_click=_choose, kwargs={"source": "sample"}, type="primary")
-        st.page_link(SOURCES, label="Other ways to send traces", icon=":material/input:")
+        label = "Import a file" if question.source.startswith("file:") else "Other ways to send traces"
+        st.page_link(SOURCES, label=label, icon=":material/input:")
     st.stop()
 
 

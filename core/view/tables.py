@@ -14,7 +14,7 @@ from core.view.text import NBSP, NOTHING, Terms, amount, between, chance, count,
 
 __all__ = ["Table", "ahead", "by_flag", "found", "look_at_first", "narrowed", "refused", "sources"]
 
-LONG, LONG_PX = 24, 180  # a text of more characters gets this width, so that a phone shows what stands beside it
+LONG, LONG_PX = 24, 130  # a text of more characters gets this width, so that a phone shows what stands beside it
 _MOMENT = "ddd D MMM, HH:mm"
 
 

@@ -122,7 +122,8 @@ def _forecast(asked: Question, now: datetime, terms: Terms, history: pd.DataFram
     line = exactly(terms.threshold, terms.unit)
     if first.probability is None:
         hours = count(ready.observed_hours, "hour")
-        says = f"**{hours}** with traces are known, and 48 are needed to say how likely {line} is crossed."
+        known = "is known" if ready.observed_hours == 1 else "are known"
+        says = f"**{hours}** with traces {known}, and 48 are needed to say how likely {line} is crossed."
     else:
         says = f"**{chance(first.probability)}** likely to cross {line} within {terms.horizon}{NBSP}h"
         if first.earliest and first.latest:
@@ -182,7 +183,7 @@ found = pd.concat(
         "found",
         charts.anomalies(terms, history, ahead, found, value=column, height=240),
         captions.alt_anomalies(terms, history, ahead, found, value=column),
-        captions.legend(["observed", "forecast", "interval", "threshold", "anomaly", "unusual"], terms),
+        captions.legend(captions.anomaly_parts(ahead, found), terms),
     )
 
 
