@@ -314,6 +314,21 @@ def test_annotation_keys_say_which_can_be_measured(store):
     ]
 
 
+def test_choices_are_the_most_used_keys_and_services_when_there_are_too_many(store):
+    most = metrics.MAX_CHOICES
+    spans = [span(START, n=n, service=f"id-{n}", numbers={f"id-{n}": 1.0}) for n in range(most + 50)]
+    spans += [span(START, n=most + 50 + n, service="often", numbers={"often": 1.0}) for n in range(2)]
+    store.replace("sample", spans)
+
+    keys = run(store, metrics.annotation_keys("sample", START))["key"].to_list()
+    services = run(store, metrics.services("sample"))["service"].to_list()
+    assert (len(keys), len(services)) == (most, most)
+    assert {"flag", "often"} < set(keys)
+    assert keys == sorted(keys)
+    assert "often" in services
+    assert services == sorted(services)
+
+
 def test_groups_are_told_largest_first(store):
     store.replace("sample", [span(START, 10.0), span(START, 30.0, n=1), span(START, 5.0, n=2, texts={"flag": "high"})])
 

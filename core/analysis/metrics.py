@@ -16,6 +16,7 @@ from core.question import Question, Window, bucket_start, bucket_width, is_laten
 
 __all__ = [
     "HISTORY",
+    "MAX_CHOICES",
     "MAX_GROUPS",
     "Statement",
     "annotation_keys",
@@ -37,6 +38,7 @@ __all__ = [
 
 HISTORY = timedelta(days=60)  # what a forecast is fitted to
 MAX_GROUPS = 200
+MAX_CHOICES = 500  # of a list to choose from: one of 70,000 keys, an id each, takes the browser ten seconds
 
 # The same question gets the same answer to the last digit, although threads share the rows and add them up in another
 # order each time: `favg` and `fsum` carry what a sum loses (Kahan), a standard deviation is rounded to 12 digits.
@@ -254,15 +256,18 @@ ORDER BY time, exchange, kind""",
 
 
 def services(source: str) -> Statement:
-    """The services of a source: `service`, by name."""
+    """The services of a source, the `MAX_CHOICES` with the most spans: `service`, by name."""
     return Statement(
-        "SELECT DISTINCT service FROM spans WHERE source = $source AND service IS NOT NULL ORDER BY service",
+        f"""SELECT service FROM (
+    SELECT service FROM spans WHERE source = $source AND service IS NOT NULL
+    GROUP BY service ORDER BY count(*) DESC, service LIMIT {MAX_CHOICES}
+) ORDER BY service""",
         {"source": source},
     )
 
 
 def annotation_keys(source: str, since: datetime, newest: int = 20_000) -> Statement:
-    """The annotation keys in the `newest` records of a source from `since` on.
+    """The annotation keys in the `newest` records of a source from `since` on, the `MAX_CHOICES` most used of them.
 
     Columns: `key`, `numeric` (it can be measured); by name.
     """
@@ -271,11 +276,13 @@ def annotation_keys(source: str, since: datetime, newest: int = 20_000) -> State
     SELECT numbers, texts, booleans FROM records WHERE source = $source AND timestamp >= $since AND annotated
     ORDER BY timestamp DESC LIMIT {int(newest)}
 )
-SELECT key, bool_or(numeric) AS numeric FROM (
-    SELECT unnest(map_keys(numbers)) AS key, true AS numeric FROM recent UNION ALL
-    SELECT unnest(map_keys(texts)), false FROM recent UNION ALL
-    SELECT unnest(map_keys(booleans)), false FROM recent
-) GROUP BY key ORDER BY key""",
+SELECT key, numeric FROM (
+    SELECT key, bool_or(numeric) AS numeric FROM (
+        SELECT unnest(map_keys(numbers)) AS key, true AS numeric FROM recent UNION ALL
+        SELECT unnest(map_keys(texts)), false FROM recent UNION ALL
+        SELECT unnest(map_keys(booleans)), false FROM recent
+    ) GROUP BY key ORDER BY count(*) DESC, key LIMIT {MAX_CHOICES}
+) ORDER BY key""",
         {"source": source, "since": since},
     )
 
