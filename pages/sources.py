@@ -40,7 +40,7 @@ with left:
     st.subheader("Collector", anchor=False)
     st.markdown("\n".join(f"- {line}" for line in flow.collector(collector, terms, told=told)))
     if collector.get("buffer_hint"):
-        st.code(collector["buffer_hint"], language="bash")
+        st.code(collector["buffer_hint"], language=None)
 with right:
     st.subheader("Price pipeline", anchor=False)
     st.markdown(
@@ -57,13 +57,13 @@ if lines := pulled.regions(terms, told=told):
 st.subheader("Send your own traces", anchor=False)
 sdk, otlp, boto3 = st.tabs(["X-Ray SDK", "OpenTelemetry", "boto3"])
 with sdk:
-    st.code(senders.sdk_lines(), language="bash")
+    st.code(senders.sdk_lines(), language=None)
     st.markdown(senders.FIRST_POLL)
 with otlp:
-    st.code(senders.otlp_lines(), language="bash")
+    st.code(senders.otlp_lines(), language=None)
     st.markdown("They then show as the source `otlp`, within seconds. Attributes of your own become annotations.")
 with boto3:
-    st.code(senders.boto3_lines(), language="python")
+    st.code(senders.boto3_lines(), language=None)
     st.markdown("Success means stored. What could not be used is named in the answer, with the reason.")
 
 st.subheader("Import a file", anchor=False)

@@ -35,6 +35,6 @@ if listed.open:
         if totals.traces:
             traced.listed(question, now, terms)
         elif traced.narrowed(question):
-            st.button("Take all conditions away", on_click=traced.widen, type="primary")
+            st.button("Take all conditions away", on_click=traced.widen)
         if question.trace:
             one_trace.show(question, terms)

@@ -26,4 +26,4 @@ for number, step in enumerate(steps, start=1):
             leading.chart(step.chart, f"step-{step.key}", step.alt)
             st.markdown(step.legend)
     with st.expander("In Python", icon=":material/code:", key=f"code-{step.key}"):
-        st.code(step.code, language="python")
+        st.code(step.code, language=None)

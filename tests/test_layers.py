@@ -100,3 +100,18 @@ def test_a_module_names_what_is_public(name):
 
     assert module.__all__
     assert [public for public in module.__all__ if not hasattr(module, public)] == []
+
+
+@pytest.mark.parametrize(
+    "faint",
+    [
+        pytest.param("st.caption(", id="grey of 4.3 to 1 on white"),
+        pytest.param('type="primary"', id="white of 2.9 to 1 on the dark theme's blue"),
+        pytest.param('language="', id="code in colours of 2.6 to 1 and more on white"),
+    ],
+)
+def test_nothing_is_drawn_whose_contrast_streamlit_keeps_under_that_of_wcag_aa(faint):
+    drawing = [path for path in FILES if room(path) == "view" or path.parent == ROOT / "pages"]
+
+    assert drawing
+    assert [path.name for path in drawing if faint in path.read_text("utf-8")] == []

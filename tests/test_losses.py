@@ -19,6 +19,7 @@ from core.store import Store
 from core.view.losses import by_hour, words
 from core.view.text import NBSP, terms, zone
 from tests.test_pages import empty, now, segment, visit  # noqa: F401 (a fixture)
+from tests.test_pages import words as all_words
 
 HOUR = datetime(2026, 11, 24, 13)
 
@@ -264,11 +265,11 @@ def test_pages_say_it_where_counts_are(empty, page, link, told):  # noqa: F811
     segments.take([segment(at=1), "no json"], "live", now(), empty)
     activity.sampled("live", "Default", 0.2, 5, 1)
 
-    captions = [caption.value for caption in visit(page, source="live", range="24h", **link).caption]
+    app = visit(page, source="live", range="24h", **link)
 
     said = "Of 5 requests 1 was traced (rule Default, 20 %): counts are of traced requests."
     lost = "Of 2 that were sent, 1 was refused: counts lack them."
-    assert (f"{said} {lost}" in [caption.replace(NBSP, " ") for caption in captions]) == told
+    assert (f":small[:gray[{said} {lost}]]" in all_words(app)) == told
 
 
 def test_sources_tell_it_hour_by_hour(empty):  # noqa: F811

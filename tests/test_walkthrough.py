@@ -33,7 +33,7 @@ def visit(**link):
 
 
 def lines(app):
-    return [code.value for code in app.code if code.language == "python"]
+    return [code.value for code in app.code if not code.value.startswith("/")]  # those are links
 
 
 def words(app):

@@ -69,7 +69,8 @@ def beside_the_usual(answer: Answer) -> None:
     """What the numbers of `now_and_usual` are, and what usual means."""
     bucket = "hour" if answer.question.granularity == "hourly" else "day"
     at = "at that hour of the day " if bucket == "hour" else ""
-    st.caption(f"The last complete {bucket}, compared with the median {at}over the 14 days before it.")
+    said = f"The last complete {bucket}, compared with the median {at}over the 14 days before it."
+    st.markdown(f":small[:gray[{said}]]")
 
 
 def first_minutes(answer: Answer, records: pd.DataFrame) -> list[Card]:

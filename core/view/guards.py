@@ -25,13 +25,13 @@ def stop_without_spans() -> None:
         return
     say(sentences.no_spans(question.source))
     if question.source == "live":
-        st.code(senders.sdk_lines(), language="bash")
-        st.code(senders.boto3_lines(), language="python")
+        st.code(senders.sdk_lines(), language=None)
+        st.code(senders.boto3_lines(), language=None)
     if question.source == "otlp":
-        st.code(senders.otlp_lines(), language="bash")
+        st.code(senders.otlp_lines(), language=None)
     with st.container(horizontal=True, vertical_alignment="center"):
         if question.source != "sample":
-            st.button("Show the sample instead", on_click=_choose, kwargs={"source": "sample"}, type="primary")
+            st.button("Show the sample instead", on_click=_choose, kwargs={"source": "sample"})
         label = "Import a file" if question.source.startswith("file:") else "Other ways to send traces"
         st.page_link(SOURCES, label=label, icon=":material/input:")
     st.stop()
@@ -48,7 +48,7 @@ def stop_without_records() -> None:
         and queries.metrics(replace(question, scope="segments"), now)["request_count"].sum()
     ):
         say(Sentence("These traces carry no annotations", "Their segments can be measured instead."))
-        st.button("Measure segments", on_click=_choose, kwargs={"scope": "segments"}, type="primary")
+        st.button("Measure segments", on_click=_choose, kwargs={"scope": "segments"})
         st.stop()
     stop_with_nothing_in_range()
 
@@ -60,7 +60,7 @@ def stop_with_nothing_in_range() -> None:
     start, end = queries.window(question, now)
     if oldest is not None and newest is not None:
         say(sentences.nothing_in_range(start, end, oldest, newest, terms()))
-    st.button("Show all there is", on_click=_choose, kwargs={"range": "all", "start": "", "end": ""}, type="primary")
+    st.button("Show all there is", on_click=_choose, kwargs={"range": "all", "start": "", "end": ""})
     st.stop()
 
 

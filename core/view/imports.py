@@ -10,7 +10,7 @@ from core import activity
 from core.view import senders
 from core.view.permission import asked_token, may_write
 from core.view.tables import Table
-from core.view.text import amount, count, safe
+from core.view.text import NBSP, amount, count, safe
 
 __all__ = ["MAX_UPLOAD_MB", "import_a_file", "name_of", "refusals", "reports"]
 
@@ -36,13 +36,14 @@ def import_a_file() -> None:
     if file is not None:
         name = name_of(file.name)
         token = asked_token()
-        if st.button(f"Import as {safe(f'file:{name}')}", type="primary") and may_write(token):
+        if st.button(f"Import as {safe(f'file:{name}')}") and may_write(token):
             st.session_state["uploads"] = uploads + 1
             activity.ask_import(name, file)
             st.toast(f"{safe(f'file:{name}')} is being imported.", icon=":material/upload_file:")
             st.rerun()
-    st.caption(f"Larger than {MAX_UPLOAD_MB} MB: send it by HTTP, which never holds all of it in memory.")
-    st.code(senders.import_line(), language="bash")
+    larger = f"Larger than {MAX_UPLOAD_MB}{NBSP}MB: send it by HTTP, which never holds all of it in memory."
+    st.markdown(f":small[:gray[{larger}]]")
+    st.code(senders.import_line(), language=None)
 
 
 def reports(imports: list[dict[str, Any]], *, told: bool) -> Table:

@@ -30,7 +30,7 @@ def caption(question: Question, now: datetime) -> None:
     """What the counts of the page lack, where they lack something."""
     said = words(losses.total(question, now), question.source)
     if said:
-        st.caption(said)
+        st.markdown(f":small[:gray[{said}]]")
 
 
 def caption_of_stat(question: Question, now: datetime) -> None:

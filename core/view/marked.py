@@ -108,7 +108,7 @@ def _form(terms: Terms) -> None:
             ended = st.datetime_input(f"End ({zone}), empty for a moment", None, step=60)
         text = st.text_input("Text", max_chars=markers.MAX_TEXT, placeholder="Version 4.2 rolled out")
         token = asked_token()
-        if not st.form_submit_button("Set the marker", type="primary") or not may_write(token):
+        if not st.form_submit_button("Set the marker") or not may_write(token):
             return
     asked = {"kind": said, "start": _utc(began, terms), "end": _utc(ended, terms), "text": text}
     try:

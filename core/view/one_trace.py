@@ -247,4 +247,4 @@ def _json(spans: pd.DataFrame, trace_id: str) -> None:
     added = ["depth", "offset_ms", "length_ms", "self_ms", "critical", "flags"]
     rows = [export.span(row) for row in spans.drop(columns=added).to_dict("records")]
     text = json.dumps({"trace_id": trace_id, "spans": rows}, indent=2, ensure_ascii=False)
-    st.code(text, language="json", wrap_lines=True)
+    st.code(text, language=None, wrap_lines=True)

@@ -155,7 +155,7 @@ def _offer(source: str, lack: Lack, pull: Pull | None, facts: dict[str, Any]) ->
         if unknown and st.button("Estimate", disabled=counting, icon=":material/query_stats:") and may_write(token):
             pulls.ask_estimate(source, lack.start, lack.end)
             st.rerun()
-        if st.button("Read them", type="primary", icon=":material/cloud_download:") and may_write(token):
+        if st.button("Read them", icon=":material/cloud_download:") and may_write(token):
             pulls.ask(source, lack.start, lack.end)
             st.rerun()
     if counting:

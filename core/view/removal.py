@@ -35,7 +35,7 @@ def _confirm(source: str, rows: int) -> None:
         st.markdown(f"All {count(rows, 'span')} of **{safe(source)}** will be gone for good.")
         token = asked_token()
         with st.container(horizontal=True):
-            agreed = st.button("Remove it", type="primary")
+            agreed = st.button("Remove it")
             kept = st.button("Keep it")
     if kept or (agreed and may_write(token)):
         del st.session_state["asked_to_remove"]

@@ -166,7 +166,7 @@ def _add_condition(question: Question) -> None:
         key = st.selectbox("What", keys, help="A trace matches when one of its spans does.")
         comparison = st.selectbox("Comparison", COMPARISONS, help="~ means: contains")
         value = st.text_input("Value", placeholder=", ".join(STATUSES))
-        if not st.form_submit_button("Add", type="primary"):
+        if not st.form_submit_button("Add"):
             return
     try:
         added = conditions.parse(conditions.written([Condition(key, comparison, value)]))
