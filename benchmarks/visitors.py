@@ -14,7 +14,9 @@ from urllib.request import urlopen
 
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.typing import Origin, Subprotocol
 
 from tests.running import running
 
@@ -31,7 +33,7 @@ class Visitor:
 
     async def open(self) -> None:
         """Ask for the page, until it is there."""
-        await self._answered(BackMsg(rerun_script={"query_string": ""}))
+        await self._answered(BackMsg(rerun_script=ClientState(query_string="")))
 
     async def move(self, threshold: float) -> float:
         """Milliseconds until the page has answered."""
@@ -46,7 +48,7 @@ class Visitor:
     async def _answered(self, asked: BackMsg) -> None:
         await self._socket.send(asked.SerializeToString())
         while True:
-            said = ForwardMsg.FromString(await self._socket.recv())
+            said = ForwardMsg.FromString(await self._socket.recv(decode=False))
             slider = said.delta.new_element.slider.id
             if "coarse_threshold" in slider:
                 self._slider = slider
@@ -60,7 +62,8 @@ async def visit(address: str, visitors: int) -> list[float]:
     async def one(number: int) -> list[float]:
         chosen = random.Random(number)
         stream = f"{address.replace('http', 'ws')}/_stcore/stream"
-        async with websockets.connect(stream, subprotocols=["streamlit"], max_size=None, origin=address) as socket:
+        spoken, origin = [Subprotocol("streamlit")], Origin(address)
+        async with websockets.connect(stream, subprotocols=spoken, max_size=None, origin=origin) as socket:
             visitor, times = Visitor(socket), []
             await visitor.open()
             for _ in range(MOVES):
