@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from core import queries
 from core.view import cards, controls, draw, guards, losses, marked, series, tables
 from core.view.heading import heading, say
 from core.view.text import safe
@@ -14,6 +15,8 @@ say(answer.sentence())
 
 if question.by:
     draw.groups(answer)
+elif answer.readiness.stage == "none" and answer.dots:
+    draw.dots(answer, queries.points(question, now, draw.MOST_DOTS))
 else:
     draw.forecast(answer, height=340, with_chances=True)
 losses.caption_of_stat(question, now)

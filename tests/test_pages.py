@@ -283,6 +283,15 @@ def test_a_source_in_its_first_minutes_shows_its_traces_and_says_when_the_foreca
     assert cards == {"Latency, middle so far": "120 ms", "Traces": "6", "Failed": "0 of 6", "Bitcoin": "–"}
 
 
+def test_until_there_is_a_forecast_its_page_shows_each_trace_as_a_dot(empty):
+    send(empty, segment(at=1), segment(at=2))
+
+    app = visit("forecast", source="live")
+
+    assert "Until then: every trace as a dot." in words(app)
+    assert "one trace" in words(app)
+
+
 def test_traces_without_annotations_can_be_measured_by_their_segments(empty):
     send(empty, segment(annotations="{}"))
     app = visit(source="live")
