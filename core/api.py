@@ -7,13 +7,12 @@ with Streamlit's static files.
 import functools
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import anyio
-import pandas as pd
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -25,7 +24,6 @@ from core import (
     access,
     activity,
     body,
-    causes,
     export,
     lacking,
     ledger,
@@ -34,14 +32,14 @@ from core import (
     queries,
     settings,
     store,
-    traces,
 )
+from core.downloads import TABLES
 from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreError, TracecastError
 from core.ingest import files, otlp, segments
 from core.question import Question, parse
 from core.spans import canonical_trace_id
 
-__all__ = ["MAX_OTLP_BYTES", "MAX_SEGMENTS_BYTES", "TABLES", "VERSION", "middleware", "routes"]
+__all__ = ["MAX_OTLP_BYTES", "MAX_SEGMENTS_BYTES", "VERSION", "middleware", "routes"]
 
 VERSION = "0.1.0"
 MAX_SEGMENTS_BYTES = 8 * 2**20  # a body of `POST /TraceSegments`, after decompression
@@ -56,27 +54,6 @@ OTLP_DOOR = "/v1/traces"
 RETRY_AFTER_S = 30
 
 T = TypeVar("T")
-Table = Callable[[Question, datetime], Iterable[pd.DataFrame]]
-
-
-def _whole(query: Callable[[Question, datetime], pd.DataFrame], **changes: Any) -> Table:
-    return lambda question, now: [query(replace(question, **changes), now)]
-
-
-TABLES: dict[str, Table] = {
-    "hourly": _whole(queries.metrics, granularity="hourly"),
-    "daily": _whole(queries.metrics, granularity="daily"),
-    "forecast": _whole(queries.forecast),
-    "crossings": _whole(queries.crossings),
-    "anomalies": _whole(queries.anomalies),
-    "accuracy": _whole(queries.accuracy),
-    "price": _whole(queries.price),
-    "records": queries.record_chunks,
-    "traces": traces.chunks,
-    "drivers": _whole(causes.drivers),
-    "compare": _whole(causes.compare),
-    "markers": lambda question, now: [markers.table(question)],
-}
 
 
 async def table(request: Request) -> Response:

@@ -34,12 +34,9 @@ MAY_IMPORT = {
 MAY_IMPORT_STREAMLIT = {"queries", "view", "pages", "streamlit_app"}
 PARTS = {  # rooms that are more than one file
     "body": "api",
-    **dict.fromkeys(
-        ["aggregates", "ahead", "asked", "backtests", "causes", "lacking", "lookback", "losses", "markers", "replays"],
-        "queries",
-    ),
+    **dict.fromkeys(["aggregates", "ahead", "asked", "backtests", "causes", "downloads"], "queries"),
+    **dict.fromkeys(["lacking", "lookback", "losses", "markers", "replays", "traces"], "queries"),
     "conditions": "question",
-    "traces": "queries",
     **dict.fromkeys(["lenient_json", "segment_fields"], "spans"),
     "pulls": "activity",
     **dict.fromkeys(["ledger", "merge", "schema", "seen", "tallies", "writer"], "store"),

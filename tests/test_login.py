@@ -51,3 +51,7 @@ def test_who_is_logged_in_sees_the_page_and_a_way_out(login, monkeypatch):
     app = visit("sources", COMMON | NAMED)
     assert app.sidebar.button[0].label == "Log out"
     assert "Log in to see this page" not in [title.value for title in app.title]
+    assert [button.proto.label for button in app.get("download_button")] == [
+        "Download CSV"
+    ]  # the routes ask for a token
+    assert "Download CSV" not in [link.proto.label for link in app.get("link_button")]

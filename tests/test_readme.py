@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core import api, settings
+from core import settings
+from core.downloads import TABLES
 from core.question import Question
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8")
@@ -31,17 +32,17 @@ def test_each_setting_stands_in_the_readme_with_its_default():
     assert {names(row[0])[0] for row in rows("Settings")} == {f"TRACECAST_{name}" for name in read}
 
 
-@pytest.mark.parametrize("name", list(api.TABLES))
+@pytest.mark.parametrize("name", list(TABLES))
 def test_each_table_stands_in_the_readme_with_its_columns(name, store):
     documented = {table: names(row[1]) for row in rows("CSV") for table in names(row[0])}
 
-    frame = next(iter(api.TABLES[name](Question(), datetime(2026, 11, 24))))
+    frame = next(iter(TABLES[name](Question(), datetime(2026, 11, 24))))
 
     assert list(frame.columns) == ["source", "measure", "unit", *documented[name]]
 
 
 def test_no_table_stands_in_the_readme_that_is_not_there():
-    assert {table for row in rows("CSV") for table in names(row[0])} == set(api.TABLES)
+    assert {table for row in rows("CSV") for table in names(row[0])} == set(TABLES)
 
 
 def test_each_parameter_stands_in_the_readme():

@@ -182,13 +182,14 @@ ALL_TABLES = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from core import api, export, store
+from core import export, store
+from core.downloads import TABLES
 from core.question import parse
 
 def answers(end):
     question = parse({"source": "live", "end": end})
     for name in ("hourly", "daily", "forecast", "crossings", "anomalies", "accuracy"):
-        yield from export.csv(api.TABLES[name](question, datetime.fromisoformat(end)))
+        yield from export.csv(TABLES[name](question, datetime.fromisoformat(end)))
 
 if __name__ == "__main__":
     with store.Store(Path(sys.argv[1])) as opened:

@@ -34,6 +34,7 @@ MAX_CANDLES = 300  # Coinbase Exchange refuses a request for more with 400
 MAX_BODY_BYTES = 1024 * 1024  # the longest honest answer, 60 days of CoinGecko's history, has about 150 kB
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 3.0
+MOST_USD = 1e12  # more than all money there is: no price of one bitcoin
 DEADLINE_S = 6.0  # for a whole answer, however slowly its pieces come
 MAX_RETRY_AFTER_S = 3600.0
 MAX_AGE = timedelta(minutes=15)  # of a last trade: on these pairs one happens every second
@@ -243,7 +244,7 @@ def _price(value: object) -> float:
             price = float(value)
         except (ValueError, OverflowError):
             price = math.nan
-        if 0 < price < math.inf:
+        if 0 < price < MOST_USD:
             return price
     raise PriceUnavailable(f"{str(value)[:40]!r} is no price.")
 

@@ -6,7 +6,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core import queries
+from core import export, queries, settings
+from core.downloads import TABLES
 from core.question import Question, to_params
 
 __all__ = ["actions", "csv", "fixed", "link", "moving"]
@@ -41,4 +42,16 @@ def actions(table: str, question: Question, now: datetime) -> None:
         st.code(link(fixed(question, now)), language=None, wrap_lines=True)
         st.markdown("**With the numbers of the day**, up to when it is opened")
         st.code(link(moving(question)), language=None, wrap_lines=True)
-    st.link_button("Download CSV", csv(table, question, now), type="tertiary", icon=":material/download:")
+    if not settings.current().login:
+        st.link_button("Download CSV", csv(table, question, now), type="tertiary", icon=":material/download:")
+        return
+    # Then the routes ask for the token, which who is logged in on a page does not have.
+    st.download_button(
+        "Download CSV",
+        lambda: b"".join(export.csv(TABLES[table](question, now))),
+        f"{queries.file_stem(question, now)}-{table}.csv",
+        "text/csv",
+        type="tertiary",
+        icon=":material/download:",
+        on_click="ignore",
+    )
