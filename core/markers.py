@@ -1,5 +1,6 @@
 """Markers: deployments and incidents on the time axis, of all sources alike; kept in the store's file."""
 
+import functools
 import secrets
 import unicodedata
 from datetime import datetime, timedelta
@@ -71,6 +72,7 @@ def add(marker: Marker) -> str:
         "INSERT INTO markers (kind, start_at, end_at, text, id) VALUES (?, ?, ?, ?, ?)",
         marker,
     )
+    _listed.cache_clear()
     return marker.id
 
 
@@ -79,6 +81,7 @@ def remove(id_: str) -> None:
     if id_ not in [marker.id for marker in listed()]:
         raise NotFound("There is no marker with this id.")
     store.current().write("DELETE FROM markers WHERE id = ?", [id_])
+    _listed.cache_clear()
 
 
 def everything() -> pd.DataFrame:
@@ -95,6 +98,11 @@ def table(question: Question) -> pd.DataFrame:
 
 def listed() -> tuple[Marker, ...]:
     """The same, one by one."""
+    return _listed(store.current())
+
+
+@functools.lru_cache(maxsize=1)  # each page asks twice, and nobody else writes them
+def _listed(_stored: store.Store) -> tuple[Marker, ...]:
     return tuple(
         Marker(row.kind, row.start.to_pydatetime(), row.end.to_pydatetime(), row.text, row.id)
         for row in everything().itertuples()

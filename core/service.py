@@ -1,6 +1,7 @@
 """The process's own work: it opens the store, then starts and stops the collector, pipeline, workers and upkeep."""
 
 import contextlib
+import gc
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -133,6 +134,7 @@ def _warm_up(stopping: threading.Event) -> None:
 
     _attempt("forecast", answer, queries.forecast)
     _attempt("forecast", answer, queries.anomalies)
+    gc.freeze()  # what is here now stays: no collection needs to look through Prophet and pandas again
 
 
 def _now() -> datetime:
