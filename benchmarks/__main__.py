@@ -17,6 +17,7 @@ BENCHMARKS = [
     "xray",
     "traces",
     "app",
+    "visitors",
 ]
 
 for name in BENCHMARKS:

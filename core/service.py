@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
+
 from core import activity, pulls, queries, settings, store, tallies, workers
 from core.analysis import forecast
 from core.errors import TracecastError
@@ -31,6 +33,8 @@ def prepare() -> None:
     Raises `SettingError`, `StoreInUse` or `StoreError`, each a sentence that says what to do.
     """
     told = settings.current()
+    # Texts as Python's own: with Arrow's, to find a column of a small frame all its names are turned into Python first.
+    pd.set_option("mode.string_storage", "python")
     logging.basicConfig(level=told.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if not store.is_open():
         store.use(store.Store(told.home / "tracecast.duckdb"))
