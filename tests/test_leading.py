@@ -42,3 +42,4 @@ def test_a_group_narrows_to_its_value_whatever_is_in_it(group):
 def test_no_split_and_those_without_the_key_narrow_nothing():
     assert leading.group_of(None, "low") == {}
     assert leading.group_of("flag", "(none)") == {}
+    assert leading.group_of("flag", None) == {}

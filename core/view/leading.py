@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from core.conditions import Condition, written
 from core.view import series
 from core.view.cells import CHOSEN
 from core.view.tables import Table
-from core.view.text import NOTHING
 from core.view.vega import Spec
 
 __all__ = ["PAGE", "chart", "group_of", "rows", "to_traces"]
@@ -22,9 +22,9 @@ def to_traces(params: Mapping[str, str]) -> None:
     st.switch_page(PAGE, query_params=dict(params))
 
 
-def group_of(by: str | None, group: str) -> dict[str, str]:
+def group_of(by: str | None, group: str | None) -> dict[str, str]:
     """The parameter that narrows traces to a group; nothing where nothing is split, or for those without the key."""
-    value = series.group_of(group)
+    value = None if pd.isna(group) else series.group_of(str(group))
     if by is None or value is None:
         return {}
     return {"where": written([Condition(by, "=", value)])}
@@ -53,18 +53,8 @@ def rows(table: Table, key: str, by: str | None = None) -> None:
     """Show `table`; a row that is chosen leads to the traces of its bucket, of the range where that is yet to come,
     and of its group where the numbers are split by `by`.
     """
-    event = st.dataframe(
-        table.frame,
-        column_config=table.columns,
-        placeholder=NOTHING,
-        hide_index=True,
-        alt=f"{table.alt} A row that is chosen leads to its traces.",
-        key=key,
-        on_select="rerun",
-        selection_mode="single-row",
-    )
-    if chosen := event["selection"]["rows"]:
-        row = chosen[0]
+    row = table.choose(key, "A row that is chosen leads to its traces.")
+    if row is not None:
         bucket = table.buckets[row] if table.buckets else None
         at = {"bucket": f"{bucket.isoformat()}Z"} if bucket else {}
-        to_traces(at | (group_of(by, str(table.frame["group"].iloc[row])) if "group" in table.frame else {}))
+        to_traces(at | (group_of(by, table.frame["group"].iloc[row]) if "group" in table.frame else {}))

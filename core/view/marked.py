@@ -12,7 +12,7 @@ from core.markers import Marker
 from core.question import Question, to_params
 from core.view.permission import asked_token, may_write
 from core.view.tables import Table
-from core.view.text import NOTHING, Terms, between, count, local, safe, when, zone_name
+from core.view.text import Terms, between, count, local, safe, when, zone_name
 
 __all__ = ["section", "table", "without"]
 
@@ -67,20 +67,14 @@ def _during(marker: Marker, terms: Terms) -> str:
 
 def _list(question: Question, terms: Terms) -> None:
     told = table(question, terms)
-    event = st.dataframe(
-        told.frame,
-        column_config=told.columns,
-        placeholder=NOTHING,
-        hide_index=True,
-        alt=f"{told.alt} A row that is chosen can be left out of the forecast, or removed.",
-        key=f"markers-{hash(terms.markers)}",
-        on_select="rerun",
-        selection_mode="single-row",
+    row = told.choose(
+        f"markers-{hash(terms.markers)}",
+        "A row that is chosen can be left out of the forecast, or removed.",
     )
-    if not (rows := event["selection"]["rows"]):
+    if row is None:
         st.markdown(":small[:gray[Choose a row to leave it out of the forecast, or to remove it.]]")
         return
-    marker = terms.markers[::-1][rows[0]]
+    marker = terms.markers[::-1][row]
     token = asked_token()
     with st.container(horizontal=True):
         words = "Count it in the forecast" if _is_left_out(marker, question) else "Leave it out of the forecast"

@@ -37,6 +37,21 @@ class Table(NamedTuple):
             alt=self.alt,
         )
 
+    def choose(self, key: str, leads: str) -> int | None:
+        """Draw it with rows to choose from; the place of the chosen one. `leads`: what choosing one is good for."""
+        event = st.dataframe(
+            self.frame,
+            column_config=narrowed(self.frame, self.columns),
+            placeholder=NOTHING,
+            hide_index=True,
+            alt=f"{self.alt} {leads}",
+            key=key,
+            on_select="rerun",
+            selection_mode="single-row",
+        )
+        chosen: list[int] = event["selection"]["rows"]
+        return chosen[0] if chosen else None
+
 
 def narrowed(frame: pd.DataFrame, columns: dict[str, Any]) -> dict[str, Any]:
     """`columns`, those with a long text kept narrow, but the last one; a click on a cell shows all of it."""
