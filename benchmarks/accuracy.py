@@ -12,8 +12,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.app import CHROMIUM, moved_on_screen
+from benchmarks.app import moved_on_screen
 from benchmarks.forecast import simulated
+from benchmarks.screen import CHROMIUM
 from core import backtests, workers
 from core.analysis import backtest, forecast
 from tests.running import running

@@ -3,7 +3,6 @@
 The peer of a moved threshold is a changed service filter, which has to aggregate and fit anew.
 """
 
-import shutil
 import statistics
 import tempfile
 import time
@@ -14,12 +13,12 @@ from urllib.request import urlopen
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.screen import CHROMIUM, seen_after
 from core import queries, store
 from core.ingest import sample
 from core.question import Question
 from tests.running import running
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DAYS_OF_A_MILLION = 420  # of the sample, about 2,300 spans a day
 REPEATS = 11
 
@@ -77,30 +76,12 @@ def server_work(home: Path) -> None:
     print(f"another interval, anew       {anew:5.0f} ms (ratio {anew / moved:.1f})")
 
 
-WATCH = """value => {
-    const chart = `[aria-label*="Threshold ${value}"], [alt*="Threshold ${value}"]`
-    window.moved = new Promise(drawn => {
-        let pressed
-        document.addEventListener("keydown", () => { pressed = performance.now() }, { once: true, capture: true })
-        const watch = new MutationObserver(() => {
-            if (!document.querySelector(chart)) return
-            watch.disconnect()
-            requestAnimationFrame(() => requestAnimationFrame(() => drawn(performance.now() - pressed)))
-        })
-        watch.observe(document.body, { subtree: true, childList: true, attributes: true })
-    })
-}"""
-
-
 def moved_on_screen(page: Page, value: int) -> float:
-    """Milliseconds from the key that sends a new threshold until the frame that shows it in the chart; by the page's
-    own clock, since the way to Playwright and back takes 100 ms on two cores.
-    """
+    """Milliseconds from the key that sends a new threshold until the frame that shows it in the chart."""
     field = page.get_by_label("Threshold (ms)")
     field.fill(str(value))
-    page.evaluate(WATCH, value)
-    field.press("Enter")
-    return float(page.evaluate("window.moved"))
+    chart = ", ".join(f'[{name}*="Threshold {value}"]' for name in ("aria-label", "alt"))
+    return seen_after(page, "keydown", lambda: field.press("Enter"), chart)
 
 
 def screen(home: Path) -> None:

@@ -87,8 +87,8 @@ def _offsets(started_at: pd.Series) -> _Floats:
 
 def _parents(spans: pd.DataFrame) -> tuple[list[int], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """The parent of each span by its place, `_TOP` for none; whose parent is not here; where a loop was cut."""
-    place = {span_id: index for index, span_id in enumerate(spans["span_id"])}
-    named = [None if pd.isna(parent_id) else parent_id for parent_id in spans["parent_id"]]
+    place = {span_id: index for index, span_id in enumerate(spans["span_id"].to_list())}
+    named = [None if pd.isna(parent_id) else parent_id for parent_id in spans["parent_id"].to_list()]
     parent = [_TOP if parent_id is None else place.get(parent_id, _TOP) for parent_id in named]
     lost = np.array([parent_id is not None and parent_id not in place for parent_id in named], bool)
     looped = np.zeros(len(spans), bool)
@@ -176,7 +176,7 @@ def _flags(
     lost: npt.NDArray[np.bool_],
 ) -> list[list[str]]:
     flags: list[list[str]] = []
-    for index, span_id in enumerate(spans["span_id"]):
+    for index, span_id in enumerate(spans["span_id"].to_list()):
         said, above = [], parent[index]
         if above != _TOP and start[index] < start[above]:
             said.append("starts before its parent")

@@ -98,6 +98,8 @@ def _is(spans: pd.DataFrame, kind: str) -> Any:
 def _bars(spans: pd.DataFrame, places: Any) -> Any:
     offset, length = spans["offset_ms"].to_numpy(float), spans["length_ms"].to_numpy(float)
     kinds = np.select([_is(spans, "failed"), _is(spans, "critical")], ["failed", "critical"], "other")
+    duration, itself = spans["duration_ms"].to_list(), spans["self_ms"].to_list()
+    said = {ms: amount(ms, "ms") for ms in {*duration, *itself, *offset.tolist()}}  # most take all of it themselves
     return rows(
         t=offset,
         end=offset + length,
@@ -107,9 +109,9 @@ def _bars(spans: pd.DataFrame, places: Any) -> Any:
         kind=kinds,
         Span=[line(name) for name in spans["name"].to_list()],
         Service=[line(service) for service in spans["service"].fillna("–").to_list()],
-        Duration=[amount(ms, "ms") for ms in spans["duration_ms"]],
-        Itself=[amount(ms, "ms") for ms in spans["self_ms"]],
-        Begins=[f"after {amount(ms, 'ms')}" for ms in offset],
+        Duration=[said[ms] for ms in duration],
+        Itself=[said[ms] for ms in itself],
+        Begins=[f"after {said[ms]}" for ms in offset.tolist()],
         Notes=[flags or "–" for flags in spans["flags"].to_list()],
     )
 
@@ -141,10 +143,6 @@ def _frame(spans: pd.DataFrame, deep: int, *, named: bool) -> list[Layer]:
     """Owns both axes and the colours, and draws nothing: time from 0 on above, names at the left."""
     total = _total(spans)
     axis = values([0.0, max(total, 0.001)], "ms", "")
-    names = {
-        str(index): "\u200b" + NBSP * 3 * min(depth, _DEEPEST) + line(name)
-        for index, (name, depth) in enumerate(zip(spans["name"], spans["depth"], strict=True))
-    }
     marks = {str(at): label if label[-1] == "s" else f"{label}{NBSP}ms" for at, label in axis.labels.items()}
     times = {
         "orient": "top",
@@ -162,6 +160,10 @@ def _frame(spans: pd.DataFrame, deep: int, *, named: bool) -> list[Layer]:
     }
     at_left: Spec | None = None
     if named:
+        names = {
+            str(index): "\u200b" + NBSP * 3 * min(depth, _DEEPEST) + line(name)
+            for index, (name, depth) in enumerate(zip(spans["name"], spans["depth"], strict=True))
+        }
         at_left = {
             "values": [index + 0.5 for index in range(len(spans))],
             "tickCount": len(spans),
