@@ -12,18 +12,19 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import duckdb
+import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from core.errors import StoreError, StoreFull, StoreInUse
-from core.merge import Appended, Changes, Extent, Merger
+from core.merge import Appended, Changes, Extent, Merger, Spans
 from core.schema import migrate
 from core.spans import Span
 from core.writer import Writer, first_line
 
-__all__ = ["PRICES", "Appended", "Price", "Store", "current", "is_open", "use"]
+__all__ = ["PRICES", "TALLIES", "Appended", "Price", "Store", "current", "is_open", "use"]
 
-PRICES = "prices"  # under this name the price history has its version, beside those of the sources
+# Under these names the price history, and the counts of arrivals, have their versions beside those of the sources.
+PRICES, TALLIES = "prices", "tallies"
 
 _MIN_FREE_BYTES = 1 << 30
 _DISK_CHECK_S = 1.0
@@ -123,23 +124,23 @@ class Store:
 
     # Writing
 
-    def append(self, spans: Sequence[Span]) -> Appended:
-        """Store spans of any sources; calls that come at the same time share a commit.
+    def append(self, spans: Spans) -> Appended:
+        """Store spans of any sources, or a table of them; calls that come at the same time share a commit.
 
         A span is unique by `(source, trace_id, span_id)`. A later version replaces the stored one, but never one in
         progress a complete one; a span that is sent again as it was counts as a duplicate and writes nothing.
         Raises `StoreFull` when the disk is nearly full, and `StoreError` when a span can't be stored: then none
         of this call is.
         """
-        if not spans:
+        if not len(spans):
             return Appended(0, 0, 0)
         self._check_disk()
         return self._writer.append(spans)
 
-    def replace(self, source: str, spans: Sequence[Span] | pa.Table) -> None:
+    def replace(self, source: str, spans: Spans) -> None:
         """Put `spans`, all of `source`, in the place of all that is stored of it; readers see the old or the new.
 
-        Also takes an Arrow table with the columns of `Span`, each span once. Raises as `append` does.
+        Also takes an Arrow table with the columns of `Span`. Raises as `append` does.
         """
         self._check_disk()
         self._writer.do(lambda: self._note(self._merger.replace(source, spans)))
@@ -161,10 +162,13 @@ class Store:
         columns = [list(column) for column in zip(*latest.values(), strict=True)]
         self._writer.do(lambda: self._write_prices(columns))
 
-    def write(self, sql: str, params: Params = ()) -> None:
-        """Run one statement on another table than spans and prices. Raises as `append` does."""
+    def write(self, sql: str, params: Params = (), *, changes: str | None = None) -> None:
+        """Run one statement on another table than spans and prices; the version of what it `changes` grows.
+
+        Raises as `append` does.
+        """
         self._check_disk()
-        self._writer.do(lambda: self._writing.execute(sql, params))
+        self._writer.do(lambda: self._write(sql, params, changes))
 
     # Reading
 
@@ -190,16 +194,22 @@ class Store:
         return self.query(_TRACE, {"trace_id": trace_id, "source": source})
 
     def version(self, source: str) -> int:
-        """A number that grows with each change of `source` (or of `PRICES`) while this store is open."""
+        """A number that grows with each change of `source` (or of `PRICES`, `TALLIES`) while this store is open."""
         return self._versions.get(source, 0)
 
     def sources(self) -> pd.DataFrame:
         """One row per source, by name: `source`, `rows` (spans), `oldest`, `newest` (start of first and last span)."""
         if self._uncounted is None or self._uncounted:
             self._writer.do(self._count)
-        extents = [(source, *extent) for source, extent in sorted(self._extents.copy().items())]
-        frame = pd.DataFrame(extents, columns=["source", *Extent._fields])
-        return frame.astype({"source": "str", "rows": "int64", "oldest": "M8[us]", "newest": "M8[us]"})
+        known = sorted(self._extents.copy().items())
+        return pd.DataFrame(
+            {
+                "source": pd.array([source for source, _ in known], "str"),
+                "rows": np.array([extent.rows for _, extent in known], "int64"),
+                "oldest": np.array([extent.oldest for _, extent in known], "M8[us]"),
+                "newest": np.array([extent.newest for _, extent in known], "M8[us]"),
+            }
+        )
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -231,10 +241,15 @@ class Store:
 
     # On the writing thread
 
-    def _append_all(self, calls: Sequence[Sequence[Span]]) -> list[Appended]:
+    def _append_all(self, calls: Sequence[Spans]) -> list[Appended]:
         counts, changes = self._merger.append(calls)
         self._note(changes)
         return counts
+
+    def _write(self, sql: str, params: Params, changes: str | None) -> None:
+        self._writing.execute(sql, params)
+        if changes is not None:
+            self._versions[changes] = self.version(changes) + 1
 
     def _write_prices(self, columns: list[list[Any]]) -> None:
         [(written,)] = self._writing.execute(_INSERT_PRICES, columns).fetchall()

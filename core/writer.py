@@ -9,8 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from core.errors import StoreError
-from core.merge import Appended
-from core.spans import Span
+from core.merge import Appended, Spans
 
 __all__ = ["Writer", "first_line"]
 
@@ -18,14 +17,14 @@ _CALLS_A_COMMIT = 64
 _COMPANY_S = 0.005  # half of what a commit takes
 
 T = TypeVar("T")
-AppendAll = Callable[[Sequence[Sequence[Span]]], list[Appended]]
+AppendAll = Callable[[Sequence[Spans]], list[Appended]]
 
 
 class _Job(NamedTuple):
     """What is to be done: append `spans`, or call `work` when they are None."""
 
     future: Future[Any]
-    spans: Sequence[Span] | None = None
+    spans: Spans | None = None
     work: Callable[[], Any] = lambda: None
 
 
@@ -44,7 +43,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def append(self, spans: Sequence[Span]) -> Appended:
+    def append(self, spans: Spans) -> Appended:
         """Append `spans`, in one commit with what others append just now."""
         future = Future[Appended]()
         self._submit(_Job(future, spans=spans))
@@ -97,7 +96,7 @@ class Writer:
 
     def _append(self, jobs: list[_Job]) -> None:
         try:
-            counts = self._append_all([job.spans or () for job in jobs])
+            counts = self._append_all([job.spans for job in jobs if job.spans is not None])
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].future.set_exception(_as_store_error(error))

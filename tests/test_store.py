@@ -119,6 +119,15 @@ def test_two_versions_in_one_call_count_as_two_calls_would(store, first, second,
     assert stored(store) == {"a": duration}
 
 
+@pytest.mark.parametrize(("first", "second", "outcome", "duration"), VERSIONS)
+def test_a_table_of_spans_counts_and_is_stored_as_the_spans_are(store, first, second, outcome, duration):
+    counts = [store.append(schema.rows([first])), store.append(schema.rows([second, span("z")]))]
+
+    again = Appended(1, 0, 0)._replace(**{outcome: 1})
+    assert counts == [Appended(1, 0, 0), again]
+    assert stored(store) == {"a": duration, "z": 12.0}
+
+
 @pytest.mark.parametrize(("first", "second", "outcome", "duration"), VERSIONS[::4])
 def test_a_store_that_was_closed_still_knows_its_spans(tmp_path, first, second, outcome, duration):
     with Store(tmp_path / "s.duckdb") as store:
@@ -451,8 +460,7 @@ def test_a_source_is_replaced_by_a_table_as_by_spans(store):
 
     assert tuple(store.trace(TRACE).set_index("span_id", drop=False).loc["a"]) == RICH[:-1]
     assert stored(store, "service") == {"a": "shop", "b": "shop"}
-    with pytest.raises(StoreError, match="twice"):
-        store.replace("live", pa.concat_tables([table, table]))
+    store.replace("live", pa.concat_tables([table, table]))
     assert len(store.trace(TRACE)) == 2
 
 
