@@ -172,7 +172,7 @@ def trace(trace_id: str, source: str | None = None) -> pd.DataFrame:
     return frame
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=READ_ALOUD)
+@st.cache_resource(max_entries=256, show_spinner=False, hash_funcs=READ_ALOUD)  # read five times a page
 def _metrics(
     question: Question, start: datetime, until: datetime, first: datetime | None, version: int, _end: datetime
 ) -> pd.DataFrame:

@@ -102,14 +102,14 @@ def _asked(key: Key, history: pd.DataFrame, many: bool) -> Future[forecasting.Mo
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)
-def _fit(key: Key, history: pd.DataFrame, _many: bool) -> Future[forecasting.Model]:
+def _fit(key: Key, _history: pd.DataFrame, _many: bool) -> Future[forecasting.Model]:
     """By a worker where there are many; a single one is sooner there if it is made here."""
     _, granularity, stat, end = key
     fit = functools.partial(forecasting.fit, stat=stat)
     if _many:
-        return workers.submit(fit, history, granularity, end)
+        return workers.submit(fit, _history, granularity, end)
     made: Future[forecasting.Model] = Future()
-    made.set_result(fit(history, granularity, end))
+    made.set_result(fit(_history, granularity, end))
     return made
 
 

@@ -52,18 +52,13 @@ def anomalies(question: Question, now: datetime) -> pd.DataFrame:
     """
     width = bucket_width(question.granularity)
     line = threshold(question, now)
-    ahead = forecast(question, now)
-    seen = _observed(question, now)
+    ahead, seen = forecast(question, now), metrics(question, now)
     start, end = bucket_start(window(question, now).start, question.granularity), fit_end(question, now)
-    judged = _judged(replace(about_ahead(question), horizon=None), start, end, version(question.source))
+    asked = replace(about_ahead(question), horizon=None)
     frames = []
-    for group, _ in histories(question, end):
-        parts = [found.predicted(of_group(ahead, group), line, question.p, width)]
-        observed = of_group(seen, group)[["bucket", "value"]]
-        if group in judged:
-            observed = observed.merge(judged[group], on="bucket", how="left")
-            parts += [found.observed_unusual(observed, question.granularity)]
-        parts += [found.observed_threshold(observed, line, width)]
+    for group, observed, unusual in _judged(asked, start, end, version(question.source), seen):
+        predicted = found.predicted(of_group(ahead, group), line, question.p, width)
+        parts = [predicted, unusual, found.observed_threshold(observed, line, width)]
         frames.append(pd.concat(parts, ignore_index=True).assign(group=group))
     return table(question, pd.concat(frames, ignore_index=True))
 
@@ -126,30 +121,37 @@ def cost(question: Question, now: datetime, group: str | None = None) -> Cost | 
     return costing.cost(many, own, question.p, end - HELD_OVER)
 
 
-def _observed(question: Question, now: datetime) -> pd.DataFrame:
-    """The complete buckets of the window, with what is asked for as `value`."""
-    seen = metrics(question, now)
-    return seen[seen["complete"]].rename(columns={column(question): "value"})
-
-
-@st.cache_data(max_entries=32, show_spinner=False, hash_funcs=READ_ALOUD)
-def _judged(asked: Question, start: datetime, end: datetime, version: int) -> dict[str | None, pd.DataFrame]:
-    """For each of the largest groups what the midnight before expected of each bucket, and how strange it was:
-    `bucket, expected, lower, upper, strangeness`.
+@st.cache_resource(max_entries=32, show_spinner=False, hash_funcs=READ_ALOUD)  # a copy for each reader is 3 ms
+def _judged(
+    asked: Question, start: datetime, end: datetime, version: int, _seen: pd.DataFrame
+) -> list[tuple[str | None, pd.DataFrame, pd.DataFrame]]:
+    """For each group the complete buckets of `_seen` (of `metrics`), in the largest with what the midnight before
+    expected of them and how strange they were, and the anomalies that were unusual:
+    `bucket, value`[`, expected, lower, upper`]`, strangeness`.
     """
+    complete = _seen[_seen["complete"]].rename(columns={column(asked): "value"})
     since = max(bucket_start(start, "daily"), bucket_start(end, "daily") - UNUSUAL_REACH)
     midnights = pd.date_range(since, end, freq="D", inclusive="left", unit="us")
-    judged = {}
-    for group, history in histories(asked, end, end - since + statements.HISTORY)[:REFIT_GROUPS]:
-        plan = _days(asked, history, midnights)
-        answers = [answer.result() for answer in replays.fits(plan)]
-        days = [
-            expected.assign(strangeness=_strangeness(_key(asked, origin), origin.came, cast(Model, answer.fitted)))
-            for expected, origin, answer in zip(_expected(asked, plan, answers), plan.origins, answers, strict=True)
-        ]
+    long = dict(histories(asked, end, end - since + statements.HISTORY)[:REFIT_GROUPS])
+    judged = []
+    for group, _ in histories(asked, end):
+        observed = of_group(complete, group)[["bucket", "value"]]
+        days = _judgements(asked, _days(asked, long[group], midnights)) if group in long else []
         if days:
-            judged[group] = pd.concat(days, ignore_index=True)
+            observed = observed.merge(pd.concat(days, ignore_index=True), on="bucket", how="left")
+        else:
+            observed = observed.assign(strangeness=np.nan)
+        judged.append((group, observed, found.observed_unusual(observed, asked.granularity)))
     return judged
+
+
+def _judgements(asked: Question, plan: replays.Plan) -> list[pd.DataFrame]:
+    """What each midnight of `plan` expected of its day, and how strange what came was."""
+    answers = [answer.result() for answer in replays.fits(plan)]
+    return [
+        expected.assign(strangeness=_strangeness(_key(asked, origin), origin.came, cast(Model, answer.fitted)))
+        for expected, origin, answer in zip(_expected(asked, plan, answers), plan.origins, answers, strict=True)
+    ]
 
 
 def _days(asked: Question, history: pd.DataFrame, midnights: pd.DatetimeIndex) -> replays.Plan:

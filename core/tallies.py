@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.store import Store
+from core.store import TALLIES, Store
 
 __all__ = ["COUNTS", "keep", "kept"]
 
@@ -36,7 +36,7 @@ def keep(store: Store, hours: Hours) -> None:
         for (source, hour), counts in hours.items()
     ]
     if rows:
-        store.write(_KEEP, [list(column) for column in zip(*rows, strict=True)])
+        store.write(_KEEP, [list(column) for column in zip(*rows, strict=True)], changes=TALLIES)
 
 
 def kept(store: Store, start: datetime, end: datetime, source: str | None = None) -> pd.DataFrame:

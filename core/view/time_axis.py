@@ -4,6 +4,7 @@ Vega shows time in the browser's zone, so the scale is UTC, and the places and l
 takes out labels that touch, one here and one there, and may take the day; so for some widths they are chosen here.
 """
 
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -76,7 +77,8 @@ def time_axis(window: Window, zone: ZoneInfo, *, labels: bool) -> Spec:
     }
 
 
-def ticks(window: Window, zone: ZoneInfo, room: float = math.inf) -> list[tuple[datetime, str]]:
+@functools.lru_cache(maxsize=512)  # four times a chart
+def ticks(window: Window, zone: ZoneInfo, room: float = math.inf) -> Sequence[tuple[datetime, str]]:
     """Where the time axis has ticks (naive UTC) and what they say, at full hours and midnights of the zone.
 
     Where the plot has but `room` px, every second, third … of them, those at midnight first.
