@@ -49,13 +49,13 @@ def test_the_words_count_warnings_crossings_and_the_time_ahead():
 
     assert begin == "Warning each midnight where the chance is above 50 %, over the last 14 days at **150 ms**:"
     assert counts.split("  \n") == [
-        "**7 warnings**, 2 followed by a real crossing",
-        "**1 of 3 crossings** without a warning",
+        "**7 warnings**, 2 came true",
+        "**1 of 3 crossings** began without a warning",
         "**3 h** ahead in the middle case",
     ]
     assert advice == (
-        ":gray[Suggested: 165 ms, the lowest line at which half of the warnings or more were real, and no more than"
-        " one came in two days (4 warnings, 2 real).]"
+        ":gray[Suggested: 165 ms, the lowest line at which half of the warnings or more came true, and no more than"
+        " one came in two days (4 warnings, 2 came true).]"
     )
 
 
@@ -64,7 +64,7 @@ def test_where_nothing_happened_the_words_are_few():
     begin, counts, advice = plain(costs.said(terms(), nothing, 0.35))
 
     assert "above 35 %, over the last day at" in begin
-    assert counts.split("  \n") == ["**0 warnings**", "**0 crossings** without a warning"]
+    assert counts.split("  \n") == ["**0 warnings**", "**No crossing**"]
     assert advice.startswith(":gray[No line is suggested: ")
 
 
@@ -123,5 +123,5 @@ def test_the_chart_is_vega_lite_in_every_unit(asked):
 def test_the_chart_has_a_legend_and_a_text_for_who_does_not_see_it():
     assert "suggested" not in costs.legend(terms(), cost(suggested=0.0))
     assert costs.alt(terms(), cost()).replace(NBSP, " ") == (
-        "Warnings by threshold, 110 to 190 ms, over 14 days. At 150 ms 7 warnings, 2 real. Suggested: 165 ms."
+        "Warnings by threshold, 110 to 190 ms, over 14 days. At 150 ms 7 warnings, 2 came true. Suggested: 165 ms."
     )

@@ -137,7 +137,7 @@ def test_forecast_says_what_the_threshold_would_have_cost(sample):
 
     assert "What this threshold would have cost" in [head.value for head in app.subheader]
     assert re.search(r"chance is above 50 %, over the last 14 days at \*\*130 ms\*\*:", words(app))
-    assert re.search(r"\*\*[1-9]\d* warnings?\*\*, \d+ followed by a real crossing", words(app))
+    assert re.search(r"\*\*[1-9]\d* warnings?\*\*, \d+ came true", words(app))
     assert re.search(r"Suggested: 1\d\d ms", words(app))
 
 

@@ -53,11 +53,11 @@ def said(terms: Terms, cost: Cost, p: float) -> list[str]:
     """What the threshold in force would have cost, and which one is suggested: paragraphs of Markdown."""
     own, best = cost.chosen, cost.suggested
     days = "day" if cost.days == 1 else f"{cost.days} days"
-    real = f", {count(own['real'])} followed by a real crossing" if own["warnings"] else ""
-    missed = f"{count(own['unannounced'])} of " if own["crossings"] else ""
+    real = f", {count(own['real'])} came true" if own["warnings"] else ""
+    missed = f"**{count(own['unannounced'])} of {count(own['crossings'], 'crossing')}** began without a warning"
     counts = [
         f"**{count(own['warnings'], 'warning')}**{real}",
-        f"**{missed}{count(own['crossings'], 'crossing')}** without a warning",
+        missed if own["crossings"] else "**No crossing**",
     ]
     if terms.granularity == "hourly" and pd.notna(own["lead"]):
         counts.append(f"**{own['lead'] / timedelta(hours=1):.0f}{NBSP}h** ahead in the middle case")
@@ -65,8 +65,8 @@ def said(terms: Terms, cost: Cost, p: float) -> list[str]:
     if best is not None:
         advice = (
             f"Suggested: {exactly(best['threshold'], terms.unit)}, the lowest line at which half of the warnings or"
-            f" more were real, and no more than one came in two days ({count(best['warnings'], 'warning')},"
-            f" {count(best['real'])} real)."
+            f" more came true, and no more than one came in two days ({count(best['warnings'], 'warning')},"
+            f" {count(best['real'])} came true)."
         )
     begin = f"Warning each midnight where the chance is above {chance(p)}, over the last {days}"
     return [
@@ -78,7 +78,7 @@ def said(terms: Terms, cost: Cost, p: float) -> list[str]:
 
 def legend(terms: Terms, cost: Cost) -> str:
     """The line of Markdown under the chart."""
-    parts = [":violet[**━** warnings]", ":gray-background[followed by a crossing]", ":orange[**╌** threshold]"]
+    parts = [":violet[**━** warnings]", ":gray-background[came true]", ":orange[**╌** threshold]"]
     if cost.suggested is not None:
         parts.append(f":gray[**┊** suggested, {exactly(cost.suggested['threshold'], terms.unit)}]")
     return f":small[{_GAP.join(part.replace(' ', NBSP) for part in parts)}]"
@@ -89,7 +89,7 @@ def alt(terms: Terms, cost: Cost) -> str:
     tried, own, best = cost.curve["threshold"], cost.chosen, cost.suggested
     parts = [
         f"Warnings by threshold, {spread(tried.min(), tried.max(), terms.unit)}, over {count(cost.days, 'day')}.",
-        f"At {exactly(terms.threshold, terms.unit)} {count(own['warnings'], 'warning')}, {count(own['real'])} real.",
+        f"At {exactly(terms.threshold, terms.unit)} {count(own['warnings'], 'warning')}, {count(own['real'])} came true.",
     ]
     if best is not None:
         parts.append(f"Suggested: {exactly(best['threshold'], terms.unit)}.")
@@ -141,7 +141,7 @@ def _cells(tried: pd.DataFrame, terms: Terms) -> Layer:
     titles = {
         "line": "Threshold",
         "warnings": "Warnings",
-        "real": "Followed by a crossing",
+        "real": "Came true",
         "unannounced": "Crossings without one",
     }
     return Layer(
