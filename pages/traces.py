@@ -13,13 +13,16 @@ if not question.trace:  # which is found whatever the source
 terms, totals = series.terms(), traces.totals(question, now)
 if not (totals.traces or question.trace or traced.narrowed(question)):
     guards.stop_with_nothing_in_range()
-# Not as `default`: another default makes other tabs, of which the first is open.
-st.session_state.setdefault("of_traces", "Compare" if question.start2 or question.end2 else "Traces")
-said = traced.sentence(totals, question, terms, sentences.time(question))
-say(said if st.session_state.of_traces == "Traces" else said._replace(grey=""))
-losses.caption(question, now)
+words = st.container()  # which depend on the tab that is open
 names = ["Traces", "Drivers", "Service map", "Compare"]
-listed, driven, mapped, compared = st.tabs(names, key="of_traces", on_change="rerun")  # what is open is computed alone
+if "tab" not in st.query_params and (question.start2 or question.end2):
+    # Not as `default`: another default makes other tabs, of which the first is open.
+    st.session_state.setdefault("tab", "Compare")
+listed, driven, mapped, compared = st.tabs(names, key="tab", bind="query-params")  # what is open is computed alone
+with words:
+    said = traced.sentence(totals, question, terms, sentences.time(question))
+    say(said if listed.open else said._replace(grey=""))
+    losses.caption(question, now)
 if driven.open:
     with driven:
         drivers.draw(question, now)

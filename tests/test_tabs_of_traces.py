@@ -12,7 +12,7 @@ MARKUP = "![x](http://evil/x.png) <b>bold</b>"
 def opened(tab, **params):
     """The page with that tab open, as after a click on it."""
     app = visit("traces", **params)
-    app.session_state["of_traces"] = tab
+    app.session_state["tab"] = tab
     app.run()
     assert not app.exception
     assert not app.error
@@ -25,6 +25,14 @@ def test_the_drivers_of_the_sample_are_said_and_the_step_that_holds_the_time(sam
     assert app.subheader[0].value.startswith("In ")
     assert app.dataframe[0].value["significant"].iloc[0] == "Yes"
     assert app.dataframe[1].value["step"].iloc[0] == "fetch"
+
+
+def test_a_link_opens_the_tab_that_it_names_and_the_first_where_there_is_no_such_tab(sample):  # noqa: F811
+    named, unknown = visit("traces", tab="Drivers"), visit("traces", tab="Nothing")
+
+    assert named.subheader[0].value.startswith("In ")
+    assert not named.info  # that the link holds what is no parameter
+    assert unknown.text_input(key="traces_text").placeholder.startswith("Trace id")
 
 
 def test_failed_records_are_looked_at_by_a_click_or_with_the_error_rate(sample):  # noqa: F811

@@ -25,12 +25,13 @@ from core.question import (
 from core.view.text import NBSP, zone_name
 from core.view.text import zone as zone_of
 
-__all__ = ["current", "notices", "sidebar", "zone"]
+__all__ = ["OF_VIEW", "current", "notices", "sidebar", "zone"]
 
 SOURCES = ["sample", "live", "otlp"]  # can be chosen before anything came from them
 TEXTS = ("start", "end", "exclude")  # typed, and kept as they were typed
 # Have their controls on that page, and stand in the link.
 OF_TRACES = ("trace", "bucket", "q", "where", "sort", "start2", "end2")
+OF_VIEW = ("tab",)  # what of a page is open; no part of the question
 MORE = ("service", "measure", "by", "scope", "interval", "p", "start", "end", "tz", "exclude")
 
 
@@ -69,7 +70,7 @@ def sidebar(page: str) -> None:
     default_source = settings.current().source
     known = {name: text for name, text in link.items() if name in Question.__dataclass_fields__}
     linked, ignored = read(known, default_source)
-    ignored += [f"{name[:40]} is no parameter." for name in link if name not in known]
+    ignored += [f"{name[:40]} is no parameter." for name in link if name not in (*known, *OF_VIEW)]
     ignored += [f"All but the last {name}." for name in known if len(st.query_params.get_all(name)) > 1]
     st.session_state.setdefault(
         "kept", {name: _held(name, known, linked) for name in known if name not in OF_TRACES and _differs(name, linked)}

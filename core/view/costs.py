@@ -89,7 +89,7 @@ def alt(terms: Terms, cost: Cost) -> str:
     tried, own, best = cost.curve["threshold"], cost.chosen, cost.suggested
     parts = [
         f"Warnings by threshold, {spread(tried.min(), tried.max(), terms.unit)}, over {count(cost.days, 'day')}.",
-        f"At {exactly(terms.threshold, terms.unit)} {count(own['warnings'], 'warning')}, {count(own['real'])} came true.",
+        f"At {exactly(terms.threshold, terms.unit)} {count(own['warnings'], 'warning')}, {own['real']:,} came true.",
     ]
     if best is not None:
         parts.append(f"Suggested: {exactly(best['threshold'], terms.unit)}.")

@@ -18,7 +18,8 @@ PAGE = Path(__file__).resolve().parent.parent.parent / "pages" / "traces.py"
 
 
 def to_traces(params: Mapping[str, str]) -> None:
-    """Leave for the page Traces; `params` of its link: `bucket`, `trace` or `where`."""
+    """Leave for the list on the page Traces; `params` of its link: `bucket`, `trace` or `where`."""
+    st.session_state.pop("tab", None)  # which was open there last
     st.switch_page(PAGE, query_params=dict(params))
 
 

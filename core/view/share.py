@@ -9,6 +9,7 @@ import streamlit as st
 from core import export, queries, settings
 from core.downloads import TABLES
 from core.question import Question, to_params
+from core.view.controls import OF_VIEW
 
 __all__ = ["actions", "csv", "fixed", "link", "moving"]
 
@@ -32,7 +33,8 @@ def csv(table: str, question: Question, now: datetime) -> str:
 def link(question: Question) -> str:
     """The address of the page on screen for `question`."""
     page = (st.context.url or "").rstrip("/") + "/"
-    return f"{page}?{urlencode(to_params(question))}"
+    opened = {name: st.query_params[name] for name in OF_VIEW if name in st.query_params}
+    return f"{page}?{urlencode(to_params(question) | opened)}"
 
 
 def actions(table: str, question: Question, now: datetime) -> None:
