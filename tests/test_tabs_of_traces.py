@@ -46,7 +46,7 @@ def test_failed_records_are_looked_at_by_a_click_or_with_the_error_rate(sample):
 def test_the_service_map_has_the_services_and_links_to_their_forecasts(sample):  # noqa: F811
     app = opened("Service map")
 
-    assert app.subheader[0].value == "1 service, 1 call between them"
+    assert app.subheader[0].value == "1 service, 1 kind of call"
     assert app.dataframe[0].value["forecast"].iloc[0].startswith("/forecast?source=sample&")
     assert app.dataframe[1].value[["caller", "callee"]].iloc[0].to_list() == ["btc-pipeline", "fetch"]
 

@@ -104,6 +104,7 @@ def steps(frame: pd.DataFrame) -> Table:
     shown = pd.DataFrame({name: rows[name] for name in ("step", "service")})
     shown["share"] = 100 * rows["share"]
     shown = shown.join(rows[["self_ms", "self_ms_before", "change_ms", "n"]])
+    shown["change_ms"] = shown["change_ms"].round(1) + 0.0  # else what is hardly less would be shown as -0.0
     columns = {
         "step": "Step",
         "service": "Service",

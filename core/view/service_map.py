@@ -37,7 +37,7 @@ def draw(question: Question, now: datetime) -> None:
     if known.empty and made.empty:
         st.markdown("No segment of a service lies in this range.")
         return
-    noun = count(len(known), "service"), count(len(made), "call between them", "kinds of calls")
+    noun = count(len(known), "service"), count(len(made), "kind of call", "kinds of calls")
     st.subheader(f"{noun[0]}, {noun[1]}", anchor=False)
     with st.container(gap=None):
         chart(picture(known, made, question), "service_map", _alt(known, made))

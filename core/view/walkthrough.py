@@ -222,7 +222,7 @@ def _price(asked: Question, now: datetime, terms: Terms) -> Step:
         return Step("Price", "No price yet: the price pipeline fetches one a minute once it runs.", code, "price")
     said = sentences.price(float(told.frame["price_usd"].iloc[-1]), told.before)
     if told.exchange is None:
-        who = "the traces tell it, as an annotation; one that was fetched is not there"
+        who = "as the annotation price_usd of the traces says, since none was fetched"
         code = f'prices = hourly[["bucket", "price_usd_avg"]].dropna()  # {code} once some were fetched'
     else:
         who = f"fetched from {safe(told.exchange.capitalize())}"
