@@ -173,7 +173,8 @@ def chances(terms: Terms, history: pd.DataFrame, forecast: pd.DataFrame) -> Spec
 
 
 def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, height: int = 300) -> Spec:
-    """Each record as a dot before a thin line, the failed ones as red triangles, up to five of them named.
+    """Each record as a dot before a thin line, the failed ones as red triangles, up to five of them named where there
+    is room for words.
 
     `records`: `trace_id`, `timestamp`, `failed`, `service` and the column named by `value`, in the unit of `terms`,
     whose `name` is the title; those without a value are left out. Where there are many, the dots are smaller and there
@@ -181,8 +182,8 @@ def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, hei
     """
     points = _points(terms, records, value)
     axis = values(points["y"].to_list(), terms.unit, terms.name, threshold=terms.threshold)
-    many = len(points) > 500
-    size = 60 if len(points) <= 200 else 9 if many else 25
+    few, many = len(points) <= 200, len(points) > 500
+    size = 60 if few else 9 if many else 25
     tips = [{"field": name.lower(), "type": "nominal", "title": name} for name in ("Time", "Observed", "Service")]
     good, failed = points[~points["failed"]], points[points["failed"]]
     through = points.loc[[] if many else points.index, ["t", "y"]]
@@ -199,7 +200,7 @@ def dots(terms: Terms, records: pd.DataFrame, window: Window, *, value: str, hei
             *threshold_line(terms, axis),
             *marker_rules(terms, window),
             Layer("failed", rows(**failed), triangle, red, [_choice(f"{CHOSEN}_failed")]),
-            *named_failed(failed, window),
+            *(named_failed(failed, window) if few else []),
         ],
         height,
     )
