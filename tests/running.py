@@ -19,10 +19,12 @@ PATIENCE_S = 90  # a start or a page takes seconds; the machine may have other t
 
 
 @contextmanager
-def running(home: Path, ready: Callable[[str], bool] | None = None, **settings: str) -> Iterator[str]:
+def running(
+    home: Path, ready: Callable[[str], bool] | None = None, script: Path = ROOT / "streamlit_app.py", **settings: str
+) -> Iterator[str]:
     """The program, started as its user would, with its store in `home`; its address once `ready` (the sample is there).
 
-    `settings` are `TRACECAST_*` without the prefix; none is taken from the environment.
+    `settings` are `TRACECAST_*` without the prefix; none is taken from the environment. Another `script` is a peer.
     """
     port, udp_port = _free_port(), _free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECAST_", "AWS_"))}
@@ -32,7 +34,7 @@ def running(home: Path, ready: Callable[[str], bool] | None = None, **settings: 
         "STREAMLIT_SERVER_PORT": str(port),
         **{f"TRACECAST_{name}": value for name, value in settings.items()},
     }
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
     home.mkdir(parents=True, exist_ok=True)
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
