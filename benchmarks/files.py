@@ -1,6 +1,7 @@
 """A file of segment documents into the store, durable: JSON lines, and the output of `aws xray batch-get-traces`.
 
-The peer reads the whole file with `json.load`, and then parses and stores its documents one by one, as a script would.
+The processes of the pool read them, as in the app. The peer reads the whole file with `json.load`, and then parses and
+stores its documents one by one, as a script would.
 """
 
 import itertools
@@ -14,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from core import spans
+from core import spans, workers
+from core.analysis import forecast
 from core.ingest import files
 from core.store import Store
 
@@ -57,7 +59,7 @@ def answer(sent: list[str], path: Path) -> None:
 def imported(path: Path, store: Store, n: int) -> None:
     """By the importer."""
     with path.open("rb") as file:
-        report = files.load(file, "bench", _now(), store, LIMIT)
+        report = files.load(file, "bench", _now(), store, LIMIT, workers.submit)
     assert (report.stored, report.rejected) == (n, {}), report
 
 
@@ -92,6 +94,9 @@ def peak(folder: Path) -> tuple[int, int]:
 
 def run() -> None:
     """Print the rates, median of three, and the memory."""
+    workers.start(forecast.warm)
+    for ready in [workers.submit(time.sleep, 0.1) for _ in range(workers.SIZE)]:
+        ready.result()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         peer = rate(folder, PEER_SEGMENTS, answer, one_by_one)
@@ -101,6 +106,7 @@ def run() -> None:
         print(f"peer              {peer:8,.0f} segments/s ({PEER_SEGMENTS:,} of them, all in memory)")
         size, most = peak(folder)
         print(f"memory            {most / 2**20:8,.1f} MiB at most for a file of {size / 2**20:,.1f} MiB")
+    workers.stop()
 
 
 def _now() -> datetime:

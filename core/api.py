@@ -32,6 +32,7 @@ from core import (
     queries,
     settings,
     store,
+    workers,
 )
 from core.downloads import TABLES
 from core.errors import AccessDenied, BodyRefused, MalformedSegment, NotFound, QuestionError, StoreError, TracecastError
@@ -151,7 +152,7 @@ async def import_file(request: Request) -> Response:
     except QuestionError:
         sentence = "name must be 1 to 80 of the characters A-Z a-z 0-9 . _ and -: the source will be file:<name>."
         raise QuestionError(sentence) from None
-    with files.Import(name, _now(), store.current(), settings.current().import_max_bytes) as running:
+    with files.Import(name, _now(), store.current(), settings.current().import_max_bytes, workers.submit) as running:
         piece = bytearray()
         async for chunk in request.stream():
             piece += chunk

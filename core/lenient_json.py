@@ -10,7 +10,7 @@ import orjson
 
 from core.errors import MalformedSegment
 
-__all__ = ["Note", "dumps", "loads", "strict"]
+__all__ = ["Note", "dumps", "loads", "strict", "strict_for"]
 
 Note = Callable[[str], None]  # takes the short name under which an oddity is counted
 
@@ -42,6 +42,11 @@ def strict(raw: bytes) -> Any:
     if _has_long_integer(raw):
         raise ValueError("an integer beyond 64 bits")
     return orjson.loads(raw)
+
+
+def strict_for(raw: bytes) -> Callable[[bytes], Any]:
+    """What does as `strict` does for each part of `raw`, and looks for long integers in all of it at once."""
+    return strict if _has_long_integer(raw) else orjson.loads
 
 
 def dumps(value: Any) -> str:

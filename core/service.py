@@ -111,7 +111,7 @@ def _import_files(stored: store.Store, max_bytes: int, stopping: threading.Event
     """The files that were given to the Sources page, one after another."""
     while not stopping.wait(0.5):
         for name, file in activity.take_imports():
-            _attempt("import", files.load, file, name, _now(), stored, max_bytes)
+            _attempt("import", files.load, file, name, _now(), stored, max_bytes, workers.submit)
 
 
 def _attempt(component: str, work: Callable[..., object], *args: object) -> None:

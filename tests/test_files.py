@@ -18,7 +18,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from core import activity, queries
+from core import activity, queries, workers
 from core import store as stores
 from core.ingest import files
 from core.ingest.json_stream import Splitter, Value
@@ -110,7 +110,7 @@ def text(*values, **options):
 
 def load(content, store, *, name="march", limit=LIMIT):
     raw = content.encode() if isinstance(content, str) else content
-    return files.load(io.BytesIO(raw), name, NOW, store, limit)
+    return files.load(io.BytesIO(raw), name, NOW, store, limit, workers.submit)
 
 
 def refused(report):
@@ -328,7 +328,7 @@ def test_a_large_file_needs_no_memory_of_its_size(store):
     piece = b",".join(orjson.dumps(segment(number, metadata={"x": "y" * 9000})) for number in range(1, 500))
     tracemalloc.start()
 
-    with files.Import("big", NOW, store, LIMIT) as running:
+    with files.Import("big", NOW, store, LIMIT, workers.submit) as running:
         running.feed(b"[" + piece)
         for _ in range(9):
             running.feed(b"," + piece)
@@ -343,7 +343,7 @@ def test_a_large_file_needs_no_memory_of_its_size(store):
 
 
 def test_what_is_going_on_can_be_watched(store):
-    with files.Import("march", NOW, store, LIMIT) as running:
+    with files.Import("march", NOW, store, LIMIT, workers.submit) as running:
         running.feed(text(segment(1)).encode())
         [while_running] = activity.snapshot()["imports"]
         running.finish()
@@ -360,7 +360,7 @@ def test_a_file_that_does_not_arrive_completely_is_said_to_have_failed(store):
             raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        files.load(Lost(), "march", NOW, store, LIMIT)
+        files.load(Lost(), "march", NOW, store, LIMIT, workers.submit)
 
     [told] = activity.snapshot()["imports"]
     assert (told["state"], told["error"]) == ("failed", "The file did not arrive completely: send it again.")

@@ -8,7 +8,7 @@
 | OTLP in JSON, whole or one `resourceSpans` | its spans |
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +28,7 @@ MAX_DOCUMENT_BYTES = 1 << 20
 _OTLP_KEYS = ("resourceSpans", "resource_spans")
 _ENVELOPES = frozenset({"Traces", "TraceSummaries", "TraceSegmentDocuments", *_OTLP_KEYS})
 _LISTED = frozenset({*_ENVELOPES, None})  # values elsewhere in an envelope are no traces
-Read = Iterator[Span | MalformedSegment]
+Read = Iterable[Span | MalformedSegment]
 
 
 def read(value: Value, source: str, now: datetime, note: Note) -> Read:
@@ -38,42 +38,46 @@ def read(value: Value, source: str, now: datetime, note: Note) -> Read:
     `summary_tells_too_little`, `unprocessed_trace_id`, `smart_quotes` and `trailing_comma`. `note` gets what
     `spans.parse` notes, and `trace_limit_exceeded` for a trace of which X-Ray has kept only a part.
     """
-    raw = value.raw
     try:
-        if value.within == "UnprocessedTraceIds":
-            yield MalformedSegment("unprocessed_trace_id", "X-Ray did not return this trace; ask it for it once more.")
-        elif value.within not in _LISTED:
-            return
-        elif value.within in _OTLP_KEYS:
-            yield from otlp.read(b'{"resourceSpans":[' + raw + b"]}", otlp.JSON, source, now, note)
-        elif value.decoded is not None:
-            yield from _decoded(value.decoded, raw, source, now, note)
-        elif b'"trace_id"' in raw and b'"Document"' not in raw:  # as most are: decoded only once
-            yield from parse(raw, source, now, note, max_bytes=MAX_DOCUMENT_BYTES)
-        else:
-            yield from _decoded(loads(raw, note), raw, source, now, note)
+        return _read(value, source, now, note)
     except MalformedSegment as refusal:
-        yield no_json(raw) if refusal.reason == "not_json" else refusal
+        return [no_json(value.raw) if refusal.reason == "not_json" else refusal]
+
+
+def _read(value: Value, source: str, now: datetime, note: Note) -> Read:
+    raw = value.raw
+    if value.within == "UnprocessedTraceIds":
+        raise MalformedSegment("unprocessed_trace_id", "X-Ray did not return this trace; ask it for it once more.")
+    if value.within not in _LISTED:
+        return []
+    if value.within in _OTLP_KEYS:
+        return otlp.read(b'{"resourceSpans":[' + raw + b"]}", otlp.JSON, source, now, note)
+    if value.decoded is not None:
+        return _decoded(value.decoded, raw, source, now, note)
+    if b'"trace_id"' in raw and b'"Document"' not in raw:  # as most are: decoded only once
+        return parse(raw, source, now, note, max_bytes=MAX_DOCUMENT_BYTES)
+    return _decoded(loads(raw, note), raw, source, now, note)
 
 
 def _decoded(found: Any, raw: bytes, source: str, now: datetime, note: Note) -> Read:
     if isinstance(found, str):
-        yield from _document(found, source, now, note)
-    elif not isinstance(found, dict):
+        return _document(found, source, now, note)
+    if not isinstance(found, dict):
         raise _no_trace(found)
-    elif "Segments" in found:
-        yield from _trace(found, source, now, note)
-    elif "Document" in found:
-        yield from _document(found["Document"], source, now, note)
-    elif "trace_id" in found:
+    if "Segments" in found:
+        return _trace(found, source, now, note)
+    if "Document" in found:
+        return _document(found["Document"], source, now, note)
+    if "trace_id" in found:
         document = found if len(raw) <= MAX_DOCUMENT_BYTES else raw
-        yield from parse(document, source, now, note, max_bytes=MAX_DOCUMENT_BYTES)
-    elif "Id" in found and ("Annotations" in found or "ResponseTime" in found or "HasFault" in found):
-        yield _summary(found, source)
-    elif any(found.get(key) for key in _OTLP_KEYS):
-        yield from otlp.read(dumps(found).encode(), otlp.JSON, source, now, note)
-    elif not (found.keys() & _ENVELOPES or found.keys() == {"format", "version"}):  # an empty answer, a packet's header
-        raise _no_trace(found)
+        return parse(document, source, now, note, max_bytes=MAX_DOCUMENT_BYTES)
+    if "Id" in found and ("Annotations" in found or "ResponseTime" in found or "HasFault" in found):
+        return [_summary(found, source)]
+    if any(found.get(key) for key in _OTLP_KEYS):
+        return otlp.read(dumps(found).encode(), otlp.JSON, source, now, note)
+    if found.keys() & _ENVELOPES or found.keys() == {"format", "version"}:  # an empty answer, a packet's header
+        return []
+    raise _no_trace(found)
 
 
 def _document(document: object, source: str, now: datetime, note: Note) -> list[Span]:
@@ -88,14 +92,17 @@ def _trace(trace: Fields, source: str, now: datetime, note: Note) -> Read:
         raise MalformedSegment("bad_trace", f"The Segments of a trace are {shown(segments)}: expected a list.")
     if trace.get("LimitExceeded") is True:
         note("trace_limit_exceeded")
+    found: list[Span | MalformedSegment] = []
     for segment in segments:
         if not isinstance(segment, dict) or "Document" not in segment:
-            yield MalformedSegment("bad_trace", f"A segment of a trace is {shown(segment)}: it has no Document.")
+            sentence = f"A segment of a trace is {shown(segment)}: it has no Document."
+            found.append(MalformedSegment("bad_trace", sentence))
             continue
         try:
-            yield from _document(segment["Document"], source, now, note)
+            found += _document(segment["Document"], source, now, note)
         except MalformedSegment as refusal:
-            yield refusal
+            found.append(refusal)
+    return found
 
 
 def _summary(summary: Fields, source: str) -> Span:

@@ -1,28 +1,33 @@
 """The sources `file:<name>`: a file's bytes as they come in, unpacked, cut into values, read and stored bit by bit.
 
-Nothing holds the whole file: of one of 1 GiB a few MiB are in memory at any time.
+Nothing holds the whole file: of one of 1 GiB a few MiB are in memory at any time. Where a file is values of one
+indentation, one below another, runs of them are read by the processes of the pool; the rest is read here.
 """
 
 import codecs
 import zlib
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, BinaryIO, NamedTuple, Self
 from uuid import uuid4
 
+import pyarrow as pa
+
 from core import activity
 from core.errors import MalformedSegment, TracecastError
 from core.ingest import file_formats
-from core.ingest.json_stream import Broken, Splitter, Value
+from core.ingest.batches import PATIENCE, Batch, Refusal, Submit, answer, batches
+from core.ingest.json_stream import Broken, Run, Splitter, Value, parts
 from core.spans import Span
 from core.store import Appended, Store
 
 __all__ = ["PIECE_BYTES", "Import", "Refused", "Report", "load"]
 
 PIECE_BYTES = 1 << 20
-_BATCH, _BATCH_BYTES = 10_000, 8 << 20  # spans a commit, and of the values that they were read from
+_BATCH, _BATCH_BYTES = 10_000, 8 << 20  # spans a commit, and their bytes
+_RUNS = 4  # at a time: one for each process, and one more that waits for it
 
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # PowerShell writes what a command prints so
@@ -61,16 +66,16 @@ class Import:
     read on, `failed` is true from then on, and what was read before is stored.
     """
 
-    def __init__(self, name: str, now: datetime, store: Store, max_bytes: int) -> None:
+    def __init__(self, name: str, now: datetime, store: Store, max_bytes: int, submit: Submit) -> None:
         self._id, self._name, self._source = uuid4().hex[:12], name, f"file:{name}"
-        self._now, self._store, self._max_bytes = now, store, max_bytes
+        self._now, self._store, self._max_bytes, self._submit = now, store, max_bytes, submit
         self._unpack: Any = None
         self._decoder: codecs.IncrementalDecoder | None = None
         self._head: bytes | None = b""  # None once it is known what the file is
         self._bytes = self._stored = self._duplicates = 0
         self._splitter = Splitter()
-        self._spans: list[Span] = []
-        self._weight = 0  # bytes that these were read from
+        self._runs: deque[tuple[Run, Future[list[Batch] | None]]] = deque()  # that are being read
+        self._spans: list[pa.Table] = []  # to be stored next
         self._rejected: dict[str, Refused] = {}
         self._altered: Counter[str] = Counter()
         self._error: str | None = None
@@ -99,7 +104,7 @@ class Import:
             if not self.failed:
                 self._read(piece)
         except MalformedSegment as fault:
-            self._refuse(fault, 1)
+            self._refuse(Refusal(fault.reason, str(fault), 1))
             self._fail(str(fault))
         self._tell()
 
@@ -109,8 +114,10 @@ class Import:
             if not self.failed:
                 self._end()
         except MalformedSegment as fault:
-            self._refuse(fault, 1)
+            self._refuse(Refusal(fault.reason, str(fault), 1))
             self._fail(str(fault))
+        if self.failed:  # what came before stays
+            self._read_here(lambda: self._splitter.feed(b""))
         self._flush()
         self._settle()
         if not (self.failed or self._stored or self._duplicates):
@@ -151,7 +158,7 @@ class Import:
             self._take(piece)
         if self._unpack is not None:
             self._take(self._unpack.flush())
-        self._values(self._splitter.finish())
+        self._read_here(self._splitter.finish)
         if self._unpack is not None and not self._unpack.eof:
             raise MalformedSegment("gzip_cut_short", "The gzip file is cut short: what could be unpacked was read.")
 
@@ -188,7 +195,12 @@ class Import:
             part = self._text(part)
         if self._decoder:
             part = self._decoder.decode(part).encode()
-        self._values(self._splitter.feed(part))
+        if run := self._splitter.run(part):
+            if len(self._runs) >= _RUNS:
+                self._take_run()
+            self._runs.append((run, self._submit(_read_run, run, self._source, self._now, patience=PATIENCE)))
+        else:
+            self._read_here(lambda: self._splitter.feed(b""))
 
     def _text(self, beginning: bytes) -> bytes:
         """The first bytes without a mark that says how the text is encoded."""
@@ -198,28 +210,45 @@ class Import:
             raise MalformedSegment("not_text", "The file is no text: expected JSON, or JSON packed with gzip.")
         return beginning.removeprefix(codecs.BOM_UTF8)
 
-    def _values(self, found: list[Value | Broken]) -> None:
-        for value in found:
-            if isinstance(value, Broken):
-                self._refuse(value.refusal, value.line)
-                continue
-            self._weight += len(value.raw)
-            for read in file_formats.read(value, self._source, self._now, self._note):
-                if isinstance(read, MalformedSegment):
-                    self._refuse(read, value.line)
-                    continue
-                self._spans.append(read)
-                if len(self._spans) >= _BATCH:
-                    self._flush()
-            if self._weight >= _BATCH_BYTES:
+    def _take_run(self) -> None:
+        """Take in what was read of the oldest run."""
+        run, reading = self._runs.popleft()
+        if (read := answer(reading, _read_run, run, self._source, self._now)) is None:
+            self._go_back(run)
+        else:
+            self._add(read)
+
+    def _go_back(self, run: Run) -> None:
+        """Read `run`, which ends within a value, with all that was cut off after it."""
+        later = [run.raw for run, reading in self._runs]
+        self._runs.clear()
+        rest = b"".join([run.raw, *later, self._splitter.rest])
+        self._splitter = Splitter(run.line, run.stack)
+        self._add(_read(self._splitter.feed(rest), self._source, self._now))
+
+    def _read_here(self, found: Callable[[], list[Value | Broken]]) -> None:
+        """Take in what is found, after what was found before."""
+        while self._runs:
+            self._take_run()
+        self._add(_read(found(), self._source, self._now))
+
+    def _add(self, read: Iterable[Batch]) -> None:
+        for batch in read:
+            for refusal in batch.refused:
+                self._refuse(refusal)
+            for reason, n in batch.noted.items():
+                self._altered[reason] += n
+                activity.alter(self._source, reason, n)
+            self._spans.append(batch.spans)
+            if sum(map(len, self._spans)) >= _BATCH or sum(table.nbytes for table in self._spans) >= _BATCH_BYTES:
                 self._flush()
 
     def _flush(self) -> None:
         """Have the spans stored, as soon as those before are."""
         self._settle()
         if self._spans:
-            self._storing = self._thread.submit(self._store.append, self._spans)
-        self._spans, self._weight = [], 0
+            self._storing = self._thread.submit(self._store.append, pa.concat_tables(self._spans))
+        self._spans = []
 
     def _settle(self) -> None:
         storing, self._storing = self._storing, None
@@ -232,15 +261,12 @@ class Import:
         activity.count(self._source, "stored", appended.stored + appended.replaced)
         activity.count(self._source, "duplicate", appended.duplicates)
 
-    def _refuse(self, refusal: MalformedSegment, line: int) -> None:
-        earlier = self._rejected.get(refusal.reason, Refused(0, line, str(refusal)))
-        self._rejected[refusal.reason] = earlier._replace(n=earlier.n + 1)
+    def _refuse(self, refusal: Refusal) -> None:
+        reason, message, line = refusal
+        earlier = self._rejected.get(reason, Refused(0, line, message))
+        self._rejected[reason] = earlier._replace(n=earlier.n + 1)
         activity.count(self._source, "received")
-        activity.refuse(self._source, refusal.reason, message=str(refusal))
-
-    def _note(self, reason: str) -> None:
-        self._altered[reason] += 1
-        activity.alter(self._source, reason)
+        activity.refuse(self._source, reason, message=message)
 
     def _fail(self, sentence: str) -> None:
         self._error, self._state = self._error or sentence, "failed"
@@ -256,12 +282,35 @@ class Import:
         activity.report_import(**self.report().as_json())
 
 
-def load(file: BinaryIO, name: str, now: datetime, store: Store, max_bytes: int) -> Report:
+def load(file: BinaryIO, name: str, now: datetime, store: Store, max_bytes: int, submit: Submit) -> Report:
     """Import an open file. Raises `StoreError`."""
-    with Import(name, now, store, max_bytes) as running:
+    with Import(name, now, store, max_bytes, submit) as running:
         while not running.failed and (piece := file.read(PIECE_BYTES)):
             running.feed(piece)
         return running.finish()
+
+
+def _read_run(run: Run, source: str, now: datetime) -> list[Batch] | None:
+    """What is in a run, for whoever can take it; None where it ends within a value."""
+    found = parts(run)
+    return None if found is None else list(_read(found, source, now))
+
+
+def _read(found: Iterable[Value | Broken], source: str, now: datetime) -> Iterator[Batch]:
+    noted = Counter[str]()
+
+    def note(reason: str) -> None:
+        noted[reason] += 1
+
+    def read() -> Iterator[tuple[Span | MalformedSegment, int]]:
+        for value in found:
+            if isinstance(value, Broken):
+                yield value.refusal, value.line
+            else:
+                for one in file_formats.read(value, source, now, note):
+                    yield one, value.line
+
+    return (batch.packed() for batch in batches(read(), noted, _BATCH))
 
 
 def _size(n: int) -> str:

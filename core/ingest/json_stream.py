@@ -2,22 +2,27 @@
 
 What stands at the top, in a list, or in a list that is a member of an envelope, is a value of its own. After what is no
 JSON the stream goes on where a value of the same kind begins: at the next line with the indentation of the broken one.
+
+Most files are values of one indentation, one below another. Of these a `Run` can be cut off unread, which another
+process reads; that it was cut where a value begins is found out there.
 """
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from core.errors import MalformedSegment
-from core.lenient_json import strict
+from core.lenient_json import strict, strict_for
 
-__all__ = ["MAX_VALUE_BYTES", "Broken", "Splitter", "Value", "no_json"]
+__all__ = ["MAX_VALUE_BYTES", "Broken", "Run", "Splitter", "Value", "no_json", "parts"]
 
 MAX_VALUE_BYTES = 64 << 20
 _BETWEEN = b" \t\r,"  # what may stand between a value and the end of its line
+_BETWEEN_LINES = _BETWEEN + b"\n"
 _LOOK_AHEAD = 4096  # bytes in which an envelope must say what it is
 _DEEPEST_INDENT = 64
+_RUN_BYTES = 64 << 10  # at least: what is less is read sooner than sent
 
 _STRING = rb'"(?:[^"\\\n]++|\\.)*+"'
 _SCALAR = rb"[-+.\w]++"
@@ -55,14 +60,26 @@ class Broken(NamedTuple):
     refusal: MalformedSegment  # `not_json`, `smart_quotes`, `trailing_comma`, `cut_short`, `value_too_large`
 
 
-class Splitter:
-    """Takes a stream in pieces of any size, and gives the values that are complete by then."""
+class Run(NamedTuple):
+    """Whole lines, which most likely hold whole values."""
 
-    def __init__(self) -> None:
+    raw: bytes
+    line: int  # of the first; the first of the stream is 1
+    indent: bytes  # before the first value in it, and before the one that begins in the line after it
+    stack: tuple[str | None, ...]  # what they stand in
+
+
+class Splitter:
+    """Takes a stream in pieces of any size, and gives the values that are complete by then.
+
+    It may begin inside a stream: in `line`, and in the lists of `stack`.
+    """
+
+    def __init__(self, line: int = 1, stack: tuple[str | None, ...] = ()) -> None:
         self._buffer = b""
         self._at = self._end = 0  # what is read of the buffer, and up to where it can be judged
-        self._line, self._counted = 1, 0  # the line in which the byte at `_counted` stands
-        self._stack: list[str | None] = []  # of each list the member that it is, and `_OBJECT`
+        self._line, self._counted = line, 0  # the line in which the byte at `_counted` stands
+        self._stack = list(stack)  # of each list the member that it is, and `_OBJECT`
         self._start = self._depth = 0  # of the value that is being read
         self._indent: bytes | None = None  # before it, when it begins a line
         self._within: str | None = None
@@ -75,6 +92,39 @@ class Splitter:
         self._buffer += data
         self._end = _judged(self._buffer)
         return self._parts()
+
+    def run(self, data: bytes) -> Run | None:
+        """All of the stream up to the last line in `data` that may begin a value like the next one.
+
+        Where there is none the next `feed` gives the values that end in `data`.
+        """
+        begun = len(self._buffer)
+        self._buffer += data
+        if self._lost or (self._stack and self._stack[-1] == _OBJECT):
+            return None
+        start = self._start if self._depth else _after(_blank, self._buffer, self._at, len(self._buffer))
+        indent = self._indent_before(start)
+        if indent is None or self._buffer[start : start + 1] != b"{":
+            return None
+        start -= len(indent)
+        end = _last_beginning(self._buffer, max(start + _RUN_BYTES, begun - _DEEPEST_INDENT - 2), indent)
+        if end < 0:
+            return None
+        found = Run(self._buffer[start:end], self._line_at(start), indent, tuple(self._stack))
+        self._line_at(end)
+        self._buffer = self._buffer[end:]
+        self._at = self._end = self._depth = self._start = self._counted = 0
+        return found
+
+    @property
+    def rest(self) -> bytes:
+        """What is not read yet."""
+        return self._buffer[self._at :]
+
+    @property
+    def stack(self) -> tuple[str | None, ...] | None:
+        """The lists that the next value stands in; None where it is not known that a value is next."""
+        return None if self._depth or self._lost else tuple(self._stack)
 
     def finish(self) -> list[Value | Broken]:
         """What is left when the stream has ended."""
@@ -214,7 +264,7 @@ class Splitter:
 
     def _scan(self) -> bool:
         """Go on to the end of an object."""
-        token, _ = _patterns(self._indent)
+        token, *_ = _patterns(self._indent)
         buffer, end, at, depth = self._buffer, self._end, self._at, self._depth
         while found := token(buffer, at, end):
             at = found.end()
@@ -279,6 +329,37 @@ class Splitter:
         return self._line
 
 
+def parts(run: Run) -> Sequence[Value | Broken] | None:
+    """The values of a run; None when it ends within one, so that only the stream as a whole can be read."""
+    if values := _plain_values(run):
+        return values
+    splitter, beginning = Splitter(run.line, run.stack), b'{"'
+    found = splitter.feed(run.raw + run.indent + beginning)
+    return found if (splitter.stack, splitter.rest) == (run.stack, beginning) else None
+
+
+def _plain_values(run: Run) -> list[Value] | None:
+    """The values of a run where each begins a line as the first does, as in most files; None where one does not.
+
+    A strict parser says so: what it reads from such a line to the next is a value, whatever is in it.
+    """
+    opening = run.indent + b"{"
+    loads = strict_for(run.raw)
+    within = run.stack[-1] if run.stack else None
+    values, line = [], run.line
+    for lines in run.raw.removeprefix(opening).split(b"\n" + opening):
+        raw = b"{" + lines.rstrip(_BETWEEN_LINES)
+        try:
+            decoded = loads(raw)
+        except ValueError:
+            return None
+        if not _ENVELOPE_KEYS.isdisjoint(decoded):  # to be gone into
+            return None
+        values.append(Value(raw, line, within, decoded))
+        line += lines.count(b"\n") + 1
+    return values
+
+
 def no_json(raw: bytes) -> MalformedSegment:
     """Why `raw` is no JSON: `smart_quotes`, `trailing_comma` or `not_json`."""
     if any(quote in raw for quote in _SMART_QUOTES):
@@ -295,6 +376,16 @@ def _after(blank: Callable[..., re.Match[bytes] | None], buffer: bytes, at: int,
     return found.end() if found else at
 
 
+def _last_beginning(buffer: bytes, first: int, indent: bytes) -> int:
+    """Where the last line after `first` begins that may begin a value behind `indent`; -1 if there is none."""
+    opening, anew = b"\n" + indent + b"{", _patterns(indent)[2]
+    at = len(buffer)
+    while (at := buffer.rfind(opening, first, at)) >= 0:
+        if anew(buffer, at):
+            return at + 1
+    return -1
+
+
 def _judged(buffer: bytes) -> int:
     """Up to where `buffer` can be judged: a line is not before it is known how far it is indented."""
     newline = buffer.rfind(b"\n", max(0, len(buffer) - _DEEPEST_INDENT - 2))
@@ -303,7 +394,8 @@ def _judged(buffer: bytes) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _patterns(indent: bytes | None) -> tuple[Callable[..., re.Match[bytes] | None], ...]:
-    """What finds the next bracket that counts in a value which stands behind `indent`, and what finds the next value.
+    """What finds the next bracket that counts in a value which stands behind `indent`; what finds the next value, and
+    what tells whether it is one.
 
     The first passes by three levels of brackets in one go, and stops where a line begins as the value's own did:
     there a new one begins, and this one lacks its end. Not indented, the brace must not be alone in its line, for
@@ -314,4 +406,5 @@ def _patterns(indent: bytes | None) -> tuple[Callable[..., re.Match[bytes] | Non
     level = rb"(?:" + inside + rb")*+"
     for _ in range(3):
         level = rb"(?:" + inside + rb"|[{\[]" + level + rb"[}\]])*+"
-    return re.compile(level + rb'([{}\[\]\n"]|\Z)').match, re.compile(rb"\n(?=" + anew + rb")").search
+    beginning = re.compile(rb"\n(?=" + anew + rb")")
+    return re.compile(level + rb'([{}\[\]\n"]|\Z)').match, beginning.search, beginning.match
