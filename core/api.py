@@ -114,7 +114,7 @@ async def export_traces(request: Request) -> Response:
         raise body.refused(otlp.SOURCE, 415, "content_type", sentence)
     sent = await body.read(request, MAX_OTLP_BYTES, otlp.SOURCE)
     try:
-        rejected = await _in_thread(otlp.take, sent, encoding, _now(), store.current(), limiter=_writes)
+        rejected = await _in_thread(otlp.take, sent, encoding, _now(), store.current(), workers.submit, limiter=_writes)
     except MalformedSegment as error:
         raise BodyRefused(400, str(error)) from error
     return Response(otlp.answer(rejected, encoding), media_type=encoding)

@@ -75,6 +75,9 @@ class MalformedSegment(SourceError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["MalformedSegment"], tuple[str, str]]:
+        return type(self), (self.reason, str(self))  # with both, it goes from one process to another
+
 
 class SourceUnavailable(SourceError):
     """A source did not answer, or answered with an error; trying again later may help."""

@@ -30,7 +30,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
-from core import activity, api, schema
+from core import activity, api, schema, workers
 from core import store as stores
 from core.errors import MalformedSegment
 from core.ingest import otlp
@@ -640,9 +640,9 @@ def test_unknown_keys_are_ignored_as_the_protocol_demands():
 
 def test_a_span_of_no_named_service_has_the_name_that_sdks_give_or_that_of_its_segment(store):
     root, child = span(), span(spanId="00f067aa0ba902b7", parentSpanId="eee19b7ec3c1b174")
-    otlp.take(orjson.dumps(request(child, service=None)), JSON, NOW, store)
-    otlp.take(orjson.dumps(request(root, service="shop")), JSON, NOW, store)
-    otlp.take(orjson.dumps(request(span(traceId="1" * 32), service=None)), JSON, NOW, store)
+    otlp.take(orjson.dumps(request(child, service=None)), JSON, NOW, store, workers.submit)
+    otlp.take(orjson.dumps(request(root, service="shop")), JSON, NOW, store, workers.submit)
+    otlp.take(orjson.dumps(request(span(traceId="1" * 32), service=None)), JSON, NOW, store, workers.submit)
 
     assert [(row["kind"], row["service"]) for row in rows(store)] == [
         ("subsegment", "shop"),
@@ -653,8 +653,8 @@ def test_a_span_of_no_named_service_has_the_name_that_sdks_give_or_that_of_its_s
 
 def test_a_child_that_comes_before_its_parent_has_its_own_service(store):
     child = span(spanId="00f067aa0ba902b7", parentSpanId="eee19b7ec3c1b174", kind=1)
-    otlp.take(in_protobuf(request(child, service="stock")), PROTOBUF, NOW, store)
-    otlp.take(in_protobuf(request(span(), service="shop")), PROTOBUF, NOW, store)
+    otlp.take(in_protobuf(request(child, service="stock")), PROTOBUF, NOW, store, workers.submit)
+    otlp.take(in_protobuf(request(span(), service="shop")), PROTOBUF, NOW, store, workers.submit)
 
     assert [(row["span_id"], row["service"]) for row in rows(store)] == [
         ("00f067aa0ba902b7", "stock"),
@@ -903,11 +903,47 @@ def test_a_large_request_is_stored_piece_by_piece(store, monkeypatch):
     monkeypatch.setattr(otlp, "_CHUNK", 3)
     spans = [span(spanId=f"{number:016x}") for number in range(8)]  # the first is refused: its id is 0
 
-    rejected = otlp.take(orjson.dumps(request(*spans)), JSON, NOW, store)
+    rejected = otlp.take(orjson.dumps(request(*spans)), JSON, NOW, store, workers.submit)
 
     assert rejected.spans == 1
     assert len(rows(store)) == 7
     assert counts() == {"received": 8, "stored": 7, "duplicate": 0}
+
+
+def nothing():
+    pass
+
+
+@pytest.fixture
+def pool():
+    workers.start(nothing)
+    yield
+    workers.stop()
+
+
+@pytest.mark.usefixtures("pool")
+@pytest.mark.parametrize("encoding", [JSON, PROTOBUF])
+def test_a_request_of_many_spans_is_read_by_another_process_and_told_as_ever(store, encoding):
+    spans = [span(spanId=f"{number:016x}", startTimeUnixNano=str(START_NS * (number != 7))) for number in range(600)]
+    sent = orjson.dumps(request(*spans)) if encoding == JSON else in_protobuf(request(*spans))
+    assert len(sent) in otlp._SENT
+
+    rejected = otlp.take(sent, encoding, NOW, store, workers.submit)
+
+    assert rejected.spans == 2
+    assert rejected.message.startswith("bad_span_id (1): ")
+    assert "bad_start_time (1): " in rejected.message
+    assert counts() == {"received": 600, "stored": 598, "duplicate": 0}
+    assert len(rows(store)) == 598
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_large_body_that_is_no_request_is_refused_by_another_process_too(store):
+    with pytest.raises(MalformedSegment, match="expected") as refusal:
+        otlp.take(b'{"no": "' + b"x" * 100_000 + b'"}', JSON, NOW, store, workers.submit)
+
+    assert refusal.value.reason == "not_otlp"
+    assert activity.snapshot()["refused"]["otlp"] == {"not_otlp": 1}
 
 
 def test_a_foreign_page_may_not_write(address, store):

@@ -10,18 +10,20 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
-from core.errors import MalformedSegment, WorkerLost
+import pyarrow as pa
+
+from core.errors import MalformedSegment, StoreError, WorkerLost
 from core.merge import Spans
 from core.schema import rows
 from core.spans import Span
 
-__all__ = ["PATIENCE", "Batch", "Refusal", "Submit", "answer", "batches"]
+__all__ = ["PATIENCE", "Batch", "Refusal", "Submit", "batches", "outcome"]
 
 T = TypeVar("T")
 
 Submit = Callable[..., Future[Any]]
 PATIENCE = 1  # among the calls of the pool: what a visitor waits for comes first
-_BEGUN_S, _DONE_S = 0.02, 0.5  # undisturbed, a process takes 0.1 s for a batch
+_BEGUN_S, _DONE_S = 0.02, 1.0  # undisturbed, a process takes 0.1 s for a MiB
 
 
 class Refusal(NamedTuple):
@@ -40,8 +42,14 @@ class Batch(NamedTuple):
     noted: dict[str, int]  # by reason: values that were left out or mended while their document was kept
 
     def packed(self) -> "Batch":
-        """With the spans as a table, which is sent to another process in a fiftieth of the time."""
-        return self._replace(spans=rows(self.spans))
+        """With the spans as a table, which is sent to another process in a fiftieth of the time.
+
+        Raises `StoreError` when one of them can't be stored.
+        """
+        try:
+            return self._replace(spans=rows(self.spans))
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+            raise StoreError(f"The store could not write: {error}") from error
 
 
 def batches(found: Iterable[tuple[Span | MalformedSegment, int]], noted: Counter[str], size: int) -> Iterator[Batch]:
@@ -61,7 +69,7 @@ def batches(found: Iterable[tuple[Span | MalformedSegment, int]], noted: Counter
         yield Batch(spans, refused, dict(noted))
 
 
-def answer(future: Future[T], function: Callable[..., T], *arguments: Any) -> T:
+def outcome(future: Future[T], function: Callable[..., T], *arguments: Any) -> T:
     """What `function` returns, whose call a process was asked for as `future`.
 
     It is called here where no process begins with it, for all may be at something long, where one does not come to its

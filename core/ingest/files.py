@@ -18,7 +18,7 @@ import pyarrow as pa
 from core import activity
 from core.errors import MalformedSegment, TracecastError
 from core.ingest import file_formats
-from core.ingest.batches import PATIENCE, Batch, Refusal, Submit, answer, batches
+from core.ingest.batches import PATIENCE, Batch, Refusal, Submit, batches, outcome
 from core.ingest.json_stream import Broken, Run, Splitter, Value, parts
 from core.spans import Span
 from core.store import Appended, Store
@@ -213,7 +213,7 @@ class Import:
     def _take_run(self) -> None:
         """Take in what was read of the oldest run."""
         run, reading = self._runs.popleft()
-        if (read := answer(reading, _read_run, run, self._source, self._now)) is None:
+        if (read := outcome(reading, _read_run, run, self._source, self._now)) is None:
             self._go_back(run)
         else:
             self._add(read)

@@ -4,9 +4,8 @@ https://opentelemetry.io/docs/specs/otlp/#otlphttp
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import islice
 from types import ModuleType
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from core import activity
 from core.errors import MalformedSegment
 from core.ingest import otlp_json, otlp_protobuf
+from core.ingest.batches import PATIENCE, Batch, Submit, batches, outcome
 from core.ingest.otlp_fields import Shared, shared, translate
 from core.lenient_json import Note
 from core.segment_fields import seconds_since_1970
@@ -31,6 +31,7 @@ JSON, PROTOBUF = "application/json", "application/x-protobuf"
 _DECODERS: dict[str, ModuleType] = {JSON: otlp_json, PROTOBUF: otlp_protobuf}
 _DAY_S = 86_400
 _CHUNK = 5_000  # spans a commit: a body of 64 MiB may hold a million, of 1 to 2 KB each
+_SENT = range(32 << 10, 2 << 20)  # bytes of a body that a process of the pool reads: 7 to 400 ms
 
 
 class Rejected(NamedTuple):
@@ -46,33 +47,47 @@ def encoding(content_type: str | None) -> str | None:
     return media_type if media_type in _DECODERS else None
 
 
-def take(body: bytes, encoding: str, now: datetime, store: Store) -> Rejected:
+def take(body: bytes, encoding: str, now: datetime, store: Store, submit: Submit) -> Rejected:
     """Store the spans of one request, count every one, and tell how many were refused. `now`: naive UTC.
 
     What is not refused is durable on return. Raises `MalformedSegment` when the body is no request at all, and
     `StoreError`; of a large request spans may be stored then, and when it is sent again they are found stored.
     """
-    altered: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     messages: dict[str, str] = {}
     try:
-        found = read(body, encoding, SOURCE, now, lambda reason: altered.update((reason,)))
+        found = _read_elsewhere(body, encoding, now, submit) if len(body) in _SENT else _read(body, encoding, now)
     except MalformedSegment as error:
         activity.refuse(SOURCE, error.reason, message=str(error))
         raise
-    while chunk := list(islice(found, _CHUNK)):
-        appended = store.append([span for span in chunk if isinstance(span, Span)])
-        activity.count(SOURCE, "received", len(chunk))
+    for batch in found:
+        appended = store.append(batch.spans)
+        activity.count(SOURCE, "received", len(batch.spans) + len(batch.refused))
         activity.count(SOURCE, "stored", appended.stored + appended.replaced)
         activity.count(SOURCE, "duplicate", appended.duplicates)
-        for refusal in chunk:
-            if isinstance(refusal, MalformedSegment):
-                activity.refuse(SOURCE, refusal.reason, message=str(refusal))
-                refused[refusal.reason] += 1
-                messages[refusal.reason] = str(refusal)
-    for reason, n in altered.items():
-        activity.alter(SOURCE, reason, n)
+        for reason, message, _ in batch.refused:
+            activity.refuse(SOURCE, reason, message=message)
+            refused[reason] += 1
+            messages[reason] = message
+        for reason, n in batch.noted.items():
+            activity.alter(SOURCE, reason, n)
     return Rejected(refused.total(), " ".join(f"{reason} ({n}): {messages[reason]}" for reason, n in refused.items()))
+
+
+def _read_elsewhere(body: bytes, encoding: str, now: datetime, submit: Submit) -> Iterable[Batch]:
+    """By a process of the pool."""
+    arguments = body, encoding, now
+    return outcome(submit(_read_all, *arguments, patience=PATIENCE), _read_all, *arguments)
+
+
+def _read_all(body: bytes, encoding: str, now: datetime) -> list[Batch]:
+    return [batch.packed() for batch in _read(body, encoding, now)]
+
+
+def _read(body: bytes, encoding: str, now: datetime) -> Iterable[Batch]:
+    noted: Counter[str] = Counter()
+    found = read(body, encoding, SOURCE, now, lambda reason: noted.update((reason,)))
+    return batches(((one, 0) for one in found), noted, _CHUNK)
 
 
 def read(body: bytes, encoding: str, source: str, now: datetime, note: Note) -> Iterator[Span | MalformedSegment]:
