@@ -132,15 +132,14 @@ def _highest(answer: Answer) -> list[Card]:
 
 
 def _moment(label: str, time: datetime | None, terms: Terms) -> Card:
-    """Of an hour the clock big and the day small."""
+    """Of an hour the clock big and the day small; there is no room for a zone, which the line under the chart names."""
     if time is None:
         return Card(label, NOTHING)
-    zone = zone_name(terms.shown_zone, time)
     day = when(time, terms, granularity=terms.granularity)
     if terms.granularity == "daily":
-        return Card(label, day, zone)
+        return Card(label, day, zone_name(terms.shown_zone, time))
     hour = clock(time, terms.zone)
-    return Card(label, hour, f"{day.removesuffix(hour).strip()}, {zone}")
+    return Card(label, hour, day.removesuffix(hour).strip())
 
 
 def _bitcoin(answer: Answer) -> Card:

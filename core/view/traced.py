@@ -57,9 +57,11 @@ def controls(question: Question) -> None:
         st.text_input(
             "Search",
             key="traces_text",
-            placeholder="Trace id, or text in a name, an address, an annotation or an error",
+            placeholder="Trace id, or any text",
+            help="In a name, an address, an annotation or an error. An id is found whatever the range.",
             label_visibility="collapsed",
             icon=":material/search:",
+            width=240,  # on a phone and beside the sidebar of a tablet there is room for Filter beside it
             on_change=_search,
         )
         with st.popover("Filter", icon=":material/filter_alt:", width="content"):
