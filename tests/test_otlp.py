@@ -768,6 +768,15 @@ def test_in_protobuf_a_text_that_is_no_utf_8_rejects_its_span_alone(text):
     assert good.name == "GET /"
 
 
+@pytest.mark.parametrize("key", ["a", "k" * 127, "k" * 128, "ü"])
+def test_in_protobuf_a_text_that_ends_like_a_number_is_a_text_and_a_number_a_number(key):
+    sent = {key: "x\x12\x09\x21" + "12345678", "other": 12.5, f"{key}2": -0.0}
+    [found] = read(in_protobuf(request(span(attributes=attributes(sent)))), PROTOBUF)
+
+    assert found.texts == {key: sent[key]}
+    assert found.numbers == {"other": 12.5, f"{key}2": 0.0}
+
+
 def test_an_oddity_is_noted_each_time_that_its_attribute_comes():
     noted: list[str] = []
     body = in_protobuf(

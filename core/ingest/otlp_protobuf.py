@@ -4,6 +4,7 @@ Messages are walked field by field: `MessageToDict` takes more than four times a
 """
 
 import math
+import struct
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -30,6 +31,9 @@ __all__ = ["groups", "plain"]
 M = TypeVar("M", bound=Message)
 
 _SHORT = 256  # bytes; longer attributes seldom come twice, and those that did are kept
+# On the wire: field 2 of a `KeyValue`, 9 bytes long, which are field 4 of an `AnyValue`, 8 bytes.
+_DOUBLE, _DOUBLE_BYTES = b"\x12\x09\x21", 8
+_double_in = struct.Struct("<d").unpack_from
 
 
 def _encoding(message: str, field: str) -> Callable[[str], Any]:
@@ -157,7 +161,7 @@ def _decoded_attributes(sent: Iterable[bytes], note: Note) -> Fields:
     """Raises `MalformedSegment` (`not_a_span`)."""
     attributes: Fields = {}
     for encoded in sent:
-        known = _scalar(encoded) if len(encoded) <= _SHORT else None
+        known = _double(encoded) or (_scalar(encoded) if len(encoded) <= _SHORT else None)
         if known is None:
             attribute = _decoded(KeyValue, encoded)
             if attribute is None:
@@ -167,6 +171,26 @@ def _decoded_attributes(sent: Iterable[bytes], note: Note) -> Fields:
             note("attribute_twice")
         attributes[known[0]] = known[1]
     return attributes
+
+
+def _double(encoded: bytes) -> tuple[str, float] | None:
+    """Name and value of an attribute that is a finite double, as what is measured is: those seldom come twice."""
+    if encoded[-_DOUBLE_BYTES - 3 : -_DOUBLE_BYTES] != _DOUBLE:
+        return None
+    key = _key(encoded[: -_DOUBLE_BYTES - 3])
+    (value,) = _double_in(encoded, len(encoded) - _DOUBLE_BYTES)
+    return (key, value) if key is not None and math.isfinite(value) else None
+
+
+@lru_cache(maxsize=1024)
+def _key(encoded: bytes) -> str | None:
+    """The text that a key of up to 127 bytes encodes, and nothing else; None of anything else."""
+    if not 2 <= len(encoded) < 130 or encoded[:2] != bytes((0x0A, len(encoded) - 2)):
+        return None
+    try:
+        return encoded[2:].decode()
+    except UnicodeDecodeError:
+        return None
 
 
 @lru_cache(maxsize=4096)
