@@ -64,12 +64,15 @@ def take_times(fields: Fields, latest: float, note: Note) -> tuple[datetime, flo
         and sent_start <= sent_end < _YEAR_10000_S
         and sent_end - sent_start < _LONG_S
     ):
-        first, last = round(sent_start * 1_000_000), round(sent_end * 1_000_000)
-        if first / 1_000_000 == sent_start and last / 1_000_000 == sent_end:  # both are given back as they are
-            del fields["start_time"], fields["end_time"]
-            if fields.get("in_progress") is False:
-                del fields["in_progress"]
-            return _EPOCH + _MICROSECOND * first, (last - first) / 1000, False
+        start_ticks, end_ticks = _ticks(sent_start), _ticks(sent_end)
+        microseconds = (start_ticks + 5) // 10
+        if microseconds / 1_000_000 == sent_start:
+            del fields["start_time"]
+        if end_ticks / 10_000_000 == sent_end:
+            del fields["end_time"]
+        if fields.get("in_progress") is False:
+            del fields["in_progress"]
+        return _EPOCH + _MICROSECOND * microseconds, (end_ticks - start_ticks) / 10_000, False
     start = _seconds(sent_start)
     if start is None or not 0.0 <= start <= latest:
         raise MalformedSegment(
