@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from core import workers
 from core.errors import WorkerLost
 from core.ingest import batches, files, json_stream
-from core.ingest.json_stream import Splitter, Value, parts
+from core.ingest.json_runs import parts
+from core.ingest.json_stream import Splitter, Value
 from tests.test_files import LIMIT, NOW, latencies, otlp, segment, summary, text, trace
 
 

@@ -19,7 +19,8 @@ from core import activity
 from core.errors import MalformedSegment, TracecastError
 from core.ingest import file_formats
 from core.ingest.batches import PATIENCE, Batch, Refusal, Submit, batches, outcome
-from core.ingest.json_stream import Broken, Run, Splitter, Value, parts
+from core.ingest.json_runs import parts
+from core.ingest.json_stream import Broken, Run, Splitter, Value
 from core.spans import Span
 from core.store import Appended, Store
 

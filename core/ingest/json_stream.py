@@ -3,23 +3,22 @@
 What stands at the top, in a list, or in a list that is a member of an envelope, is a value of its own. After what is no
 JSON the stream goes on where a value of the same kind begins: at the next line with the indentation of the broken one.
 
-Most files are values of one indentation, one below another. Of these a `Run` can be cut off unread, which another
-process reads; that it was cut where a value begins is found out there.
+Most files are values of one indentation, one below another. Of these a `Run` can be cut off unread, to be read alone;
+that it was cut where a value begins is found out then.
 """
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from core.errors import MalformedSegment
-from core.lenient_json import strict, strict_for
+from core.lenient_json import strict
 
-__all__ = ["MAX_VALUE_BYTES", "Broken", "Run", "Splitter", "Value", "no_json", "parts"]
+__all__ = ["ENVELOPE_KEYS", "MAX_VALUE_BYTES", "Broken", "Run", "Splitter", "Value", "no_json"]
 
 MAX_VALUE_BYTES = 64 << 20
 _BETWEEN = b" \t\r,"  # what may stand between a value and the end of its line
-_BETWEEN_LINES = _BETWEEN + b"\n"
 _LOOK_AHEAD = 4096  # bytes in which an envelope must say what it is
 _DEEPEST_INDENT = 64
 _RUN_BYTES = 64 << 10  # at least: what is less is read sooner than sent
@@ -31,7 +30,7 @@ _scalar = re.compile(_SCALAR).match
 _blank = re.compile(rb"[\s,]*+").match
 _member = re.compile(rb"(" + _STRING + rb")\s*+:\s*+(" + _STRING + rb"|" + _SCALAR + rb"|[\[{])").match
 _ENVELOPES = (b"Traces", b"TraceSummaries", b"TraceSegmentDocuments", b"resourceSpans", b"resource_spans")
-_ENVELOPE_KEYS = frozenset(name.decode() for name in _ENVELOPES)
+ENVELOPE_KEYS = frozenset(name.decode() for name in _ENVELOPES)
 _envelope = re.compile(
     rb'\{(?:\s*+"[^"\\\n]*+"\s*+:\s*+(?:"[^"\\\n]*+"|' + _SCALAR + rb"|\[\s*+\])\s*+,)*+"
     rb'\s*+"(?:' + b"|".join(_ENVELOPES) + rb')"\s*+:\s*+\['
@@ -214,7 +213,7 @@ class Splitter:
                 decoded = strict(raw)
             except ValueError:
                 break
-            if not _ENVELOPE_KEYS.isdisjoint(decoded):  # to be gone into
+            if not ENVELOPE_KEYS.isdisjoint(decoded):  # to be gone into
                 break
             self._found.append(Value(raw, self._line_at(at), self._within, decoded))
             self._at, taken = at + len(raw), True
@@ -327,37 +326,6 @@ class Splitter:
         self._line += self._buffer.count(b"\n", self._counted, at)
         self._counted = at
         return self._line
-
-
-def parts(run: Run) -> Sequence[Value | Broken] | None:
-    """The values of a run; None when it ends within one, so that only the stream as a whole can be read."""
-    if values := _plain_values(run):
-        return values
-    splitter, beginning = Splitter(run.line, run.stack), b'{"'
-    found = splitter.feed(run.raw + run.indent + beginning)
-    return found if (splitter.stack, splitter.rest) == (run.stack, beginning) else None
-
-
-def _plain_values(run: Run) -> list[Value] | None:
-    """The values of a run where each begins a line as the first does, as in most files; None where one does not.
-
-    A strict parser says so: what it reads from such a line to the next is a value, whatever is in it.
-    """
-    opening = run.indent + b"{"
-    loads = strict_for(run.raw)
-    within = run.stack[-1] if run.stack else None
-    values, line = [], run.line
-    for lines in run.raw.removeprefix(opening).split(b"\n" + opening):
-        raw = b"{" + lines.rstrip(_BETWEEN_LINES)
-        try:
-            decoded = loads(raw)
-        except ValueError:
-            return None
-        if not _ENVELOPE_KEYS.isdisjoint(decoded):  # to be gone into
-            return None
-        values.append(Value(raw, line, within, decoded))
-        line += lines.count(b"\n") + 1
-    return values
 
 
 def no_json(raw: bytes) -> MalformedSegment:
