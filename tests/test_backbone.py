@@ -132,7 +132,7 @@ def test_the_seasonal_median_is_that_of_the_days_and_weeks_before(days):
     assert seasonal_median(z, 200) == pytest.approx(seasonal_by_loop(z, 200), nan_ok=True)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:prophet.forecaster")  # Prophet's own, see backbone
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:prophet.forecaster")  # Prophet's own, see prophet_model
 def test_the_shape_is_what_prophet_itself_predicts():
     from prophet import Prophet
 

@@ -1,21 +1,17 @@
 """The backbone of a forecast: what the hour of the day and of the week leads to expect, before any recent news.
 
-Prophet (Taylor & Letham 2018, "Forecasting at scale") with a flat trend, blended with a seasonal median: two
-forecasts that err differently (Bates & Granger 1969, "The combination of forecasts").
+Prophet with a flat trend, blended with a seasonal median: two forecasts that err differently (Bates & Granger 1969,
+"The combination of forecasts").
 """
-
-import logging
-import warnings
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.analysis.hours import FULL_HOURS, Floats, Hours, Moments
+from core.analysis.hours import FULL_HOURS, Floats, Hours
+from core.analysis.prophet_model import flat
 
-__all__ = ["backbone", "fitted_prophet", "outliers", "seasonal_median", "seasonal_shape", "warm"]
+__all__ = ["backbone", "outliers", "seasonal_median", "seasonal_shape"]
 
 PROPHET_SHARE = 0.6
 OUTLIER_DEVIATIONS = 3.5
@@ -23,7 +19,6 @@ DEVIATION_OF_NORMAL = 1.4826  # standard deviation of a normal distribution over
 DAILY_LAGS = range(24, 169, 24)
 WEEKLY_LAGS = range(168, 673, 168)
 DAILY_ORDER, WEEKLY_ORDER = 4, 3  # Prophet's own
-CHATTY_LOGGERS = ("prophet", "prophet.models", "prophet.plot", "cmdstanpy")  # a line a fit; what fails still raises
 
 
 def backbone(z: Floats, hours: Hours, ahead: int) -> Floats:
@@ -54,16 +49,14 @@ def outliers(z: Floats, first_hour: int) -> NDArray[np.bool_]:
 
 def seasonal_shape(z: Floats, hours: Hours, ahead: int) -> Floats:
     """Prophet's flat trend and cycles over the past and `ahead` hours after it, fitted without the outliers."""
-    fitted = np.isfinite(z) & ~outliers(z, hours.start.hour)
-    weekly = hours.span >= FULL_HOURS
-    start = np.datetime64(hours.start, "us")
-    model = _fit(start + np.flatnonzero(fitted) * np.timedelta64(1, "h"), z[fitted], weekly=weekly)
-    # Prophet.predict builds the same sum through a dozen frames, in ten times the time.
-    days = start.astype("datetime64[h]").astype(np.int64) / 24 + np.arange(len(z) + ahead) / 24
+    known = np.isfinite(z) & ~outliers(z, hours.start.hour)
+    days = (np.datetime64(hours.start, "h").astype(np.int64) + np.arange(len(z) + ahead)) / 24
     terms = _fourier(days, 1, DAILY_ORDER)
-    if weekly:
+    if hours.span >= FULL_HOURS:
         terms = np.hstack([_fourier(days, 7, WEEKLY_ORDER), terms])
-    shape: Floats = (model.params["m"][0, 0] + (terms * model.params["beta"][0]).sum(axis=1)) * model.y_scale
+    past = np.flatnonzero(known)
+    level, weights = flat(days[past], z[past], terms[past])
+    shape: Floats = level + (terms * weights).sum(axis=1)
     return shape
 
 
@@ -85,53 +78,9 @@ def seasonal_median(z: Floats, ahead: int) -> Floats:
     return np.where(enough, (daily + _median(weeks)) / 2, daily)
 
 
-def warm() -> None:
-    """Import Prophet and fit it once: two seconds that the first forecast need not wait for."""
-    moments = np.datetime64("2026-01-01", "us") + np.arange(48) * np.timedelta64(1, "h")
-    _fit(moments, np.sin(np.arange(48.0)), weekly=False)
-
-
-def fitted_prophet(moments: Moments, y: Floats, **settings: Any) -> Any:
-    """A Prophet of these settings, fitted to `y` (all known) at `moments`: silent, and without files left behind."""
-    for name in CHATTY_LOGGERS:
-        logging.getLogger(name).disabled = True  # their levels they set themselves, at import and later
-    # Prophet 1.5 passes pandas arguments that pandas 4 will refuse: not ours to mend, nor a user's to read.
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"prophet\.")
-    from prophet import Prophet  # takes two seconds, which the start of the process does not wait for
-
-    model: Any = Prophet(**settings)
-    # Stan's interface takes arrays too; the lists that Prophet makes of them cost a quarter of a fit.
-    model.stan_backend.prepare_data = lambda init, data: (init, data)
-    model.regressor_column_matrix = _all_added
-    with TemporaryDirectory() as folder:  # Stan's own would stay until the process ends
-        return model.fit(pd.DataFrame({"ds": moments, "y": y}), seed=1, output_dir=folder)
-
-
-def _all_added(features: pd.DataFrame, modes: dict[str, list[str]]) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """Which of Prophet's terms are added and which multiplied, where no setting multiplies any.
-
-    Prophet finds that out with a pivot table and ten frames, for a quarter of a fit.
-    """
-    modes["additive"].append("additive_terms")
-    added = [int(name != "zeros") for name in features]  # the one that stands where there is none
-    return pd.DataFrame({"additive_terms": added, "multiplicative_terms": 0}), modes
-
-
-def _fit(moments: Moments, z: Floats, *, weekly: bool) -> Any:
-    return fitted_prophet(
-        moments,
-        z,
-        growth="flat",
-        daily_seasonality=DAILY_ORDER,
-        weekly_seasonality=WEEKLY_ORDER if weekly else False,
-        yearly_seasonality=False,
-        uncertainty_samples=0,
-    )
-
-
 def _fourier(days: Floats, period: int, order: int) -> Floats:
     """Prophet's terms, one row per moment (days since 1970): sin and cos of each harmonic in turn."""
-    angles = 2 * np.pi * np.outer(days / period, np.arange(1, order + 1))
+    angles = np.outer(2 * np.pi * days, np.arange(1, order + 1) / period)
     return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(days), 2 * order)
 
 

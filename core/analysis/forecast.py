@@ -8,11 +8,11 @@ the same input gives the same output, bit for bit.
 import numpy as np
 import pandas as pd
 
-from core.analysis.backbone import warm
 from core.analysis.hours import Floats, Readiness, readiness
 from core.analysis.model import Model, fit
 from core.analysis.outlook import Outlook, outlook
 from core.analysis.past_errors import quantile
+from core.analysis.prophet_model import warm
 
 __all__ = ["Model", "Readiness", "fit", "predict", "readiness", "warm"]
 

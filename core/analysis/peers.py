@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 
-from core.analysis.backbone import fitted_prophet
 from core.analysis.hours import Floats, Moments
 from core.analysis.outlook import blocks
+from core.analysis.prophet_model import fitted
 
 __all__ = ["LEVELS", "original", "repeated"]
 
@@ -31,7 +31,7 @@ def original(past: Floats, starts: Moments, horizon: int) -> Floats:
     known = np.isfinite(past)
     if known.sum() < FEWEST_FOR_PROPHET:
         return np.full((len(LEVELS), horizon), np.nan)
-    model = fitted_prophet(starts[known], past[known], interval_width=0.95)
+    model = fitted(starts[known], past[known], interval_width=0.95)
     width = starts[1] - starts[0]
     ahead = pd.DataFrame({"ds": starts[-1] + width * np.arange(1, horizon + 1)})
     with _seeded():
