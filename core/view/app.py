@@ -9,6 +9,7 @@ from core import queries
 from core.errors import TracecastError
 from core.view import controls, login, pulled, sentences, series
 from core.view.text import safe
+from core.view.turns import turn
 from core.view.watch import watch
 
 HERE = Path(__file__).resolve().parent
@@ -34,19 +35,20 @@ page = st.navigation(
     }
 )
 try:
-    login.require()
-    controls.sidebar(page.title)
-    question, _ = controls.current()
-    st.set_page_config(page_title=f"{page.title}: {sentences.subject(question, series.terms())}")
-    if question.source.startswith("aws:"):
-        with st.sidebar:
-            watch(lambda: pulled.stamp(question))
-    elif question.source != "sample" and question.end is None:
-        with st.sidebar:
-            watch(lambda: (queries.version(question.source), queries.version("prices")))
-    if controls.notices():
-        st.info(sentences.ignored(controls.notices()), icon=":material/info:")
-    page.run()
+    with turn():
+        login.require()
+        controls.sidebar(page.title)
+        question, _ = controls.current()
+        st.set_page_config(page_title=f"{page.title}: {sentences.subject(question, series.terms())}")
+        if question.source.startswith("aws:"):
+            with st.sidebar:
+                watch(lambda: pulled.stamp(question))
+        elif question.source != "sample" and question.end is None:
+            with st.sidebar:
+                watch(lambda: (queries.version(question.source), queries.version("prices")))
+        if controls.notices():
+            st.info(sentences.ignored(controls.notices()), icon=":material/info:")
+        page.run()
 except TracecastError as error:
     log.error("%s: %s", page.title, error)
     st.error(safe(str(error)))
