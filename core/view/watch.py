@@ -9,7 +9,7 @@ from core.queries import Backtest
 __all__ = ["progress", "until", "watch"]
 
 EVERY_S = 2.0
-AT_WORK_S = 0.5
+AT_WORK_S = 0.25
 
 
 def watch(stamp: Callable[[], Hashable]) -> None:
