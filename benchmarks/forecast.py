@@ -31,7 +31,7 @@ WEEK = 168
 HISTORY_HOURS = 60 * 24
 LEAST_HISTORY_HOURS = 3 * 24
 SHORT_HOURS = (48, 60, 72, 96, 120, 144, 168)
-DAYS_28 = 28 * 24
+DAYS_14, DAYS_28 = 14 * 24, 28 * 24
 Values = np.ndarray[Any, np.dtype[np.float64]]
 Forecaster = Callable[[pd.DataFrame, int], Values]
 
@@ -177,6 +177,35 @@ def week(series):
     )
 
 
+def days(series):
+    """The same of days, from midnight to midnight UTC, at up to 13 midnights after a week of them: Tracecast and the
+    last day again. `ahead`: 1, 2 to 7, or 8 to 30; those that the series is too short for are left out.
+    """
+    by_day = series.groupby(series["ds"].dt.floor("D"))["y"].agg(["mean", "count"])
+    means = by_day["mean"].where(by_day["count"] == 24)
+    means = means[means.index >= series["ds"].iloc[0]]
+    rows = []
+    for reach in (7, 30):
+        last = len(means) - reach
+        for origin in np.unique(np.linspace(7, last, ORIGINS).astype(int)) if last >= 7 else ():
+            midnight = means.index[origin]
+            history = series[series["ds"] < midnight].tail(HISTORY_HOURS)
+            past, outcome = means.to_numpy()[:origin], means.to_numpy()[origin : origin + reach]
+            said = {
+                "Tracecast": quantiles(forecast.fit(history, "daily", midnight), reach),
+                "last day": peers.repeated(past, reach, 1),
+            }
+            scale = np.nanmean(np.abs(np.diff(past)))
+            for first, last in ((1, 1), (2, 7)) if reach == 7 else ((8, 30),):
+                span = slice(first - 1, last)
+                if np.isfinite(outcome[span]).any():
+                    for name, values in said.items():
+                        result = score(values[:, span], outcome[span])
+                        scores = {**result, "mase": result["mae"] / scale, "wis": result["wis"] / scale}
+                        rows.append({"model": name, "hours": len(history), "ahead": first, **scores})
+    return pd.DataFrame(rows, columns=["model", "hours", "ahead", "mae", "wis", "95", "80", "mase"])
+
+
 def short(series):
     """The same of Tracecast on the first two to seven days of each series, where 48 hours of them are known and an
     interval is said, and of naive.
@@ -258,7 +287,7 @@ def compared(title, scores, peer):
     """One line: Tracecast against a peer."""
     mase, wis, inside = (scores[column] for column in ("mase", "wis", "95"))
     print(
-        f"{title:34} geo MASE to {peer} {geo(mase['Tracecast'] / mase[peer]):.2f}, geo WIS"
+        f"{title:54} geo MASE to {peer} {geo(mase['Tracecast'] / mase[peer]):.2f}, geo WIS"
         f" {geo(wis['Tracecast'] / wis[peer]):.2f}, 95 % covers {inside['Tracecast'].mean():.2f}"
         f" ({len(mase)} series)"
     )
@@ -292,6 +321,15 @@ def run(data: Path | None) -> None:
     compared("history of 28 days and more", by_series(lambda rows: rows[rows["hours"] >= DAYS_28], tests), "original")
     compared("7 days ahead, hours 25 to 168", by_series(week, loaded), "naive")
     compared("history of 2 to 7 days", by_series(short, loaded), "naive")
+    daily = {name: days(series) for name, series in loaded.items()}
+    for ahead, title in ((1, "days: the next one"), (2, "days: the 2nd to the 7th"), (8, "days: the 8th to the 30th")):
+        for is_short, what in ((False, "14 days of history and more"), (True, "7 to 14")):
+            chosen = {
+                name: rows[(rows["ahead"] == ahead) & ((rows["hours"] < DAYS_14) == is_short)]
+                for name, rows in daily.items()
+            }
+            if any(map(len, chosen.values())):
+                compared(f"{title}, {what}", by_series(lambda rows: rows, chosen), "last day")
     each, any_hour = (pd.concat(frames) for frames in zip(*map(chances, loaded.values()), strict=True))
     for title, said in (("an hour above the line", each), ("a crossing within 24 h", any_hour)):
         print(

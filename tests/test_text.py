@@ -512,6 +512,17 @@ def test_from_a_week_to_two_the_small_print_says_that_the_weekly_cycle_is_missin
     assert said.grey == "No weekly cycle yet: 9 days of 14."
 
 
+@pytest.mark.parametrize(
+    ("stage", "horizon", "provisional"),
+    [("short", 7, True), ("no_week", 7, True), ("no_week", 1, False), ("full", 7, False)],
+)
+def test_before_two_weeks_of_history_days_after_the_first_are_provisional(stage, horizon, provisional):
+    ready = Ready(observed_hours=220, stage=stage)
+    said = answer(ready, Crossing(0.04), history(100), AHEAD, granularity="daily", horizon=horizon)
+
+    assert ("Days after the first are provisional" in said.ink) == provisional
+
+
 def test_the_small_print_says_what_is_measured_and_how_often_the_interval_held():
     assert sentences.small_print(terms()) == "Mean latency of all services. Not measured yet."
     assert sentences.small_print(terms(), "a_b", held=0.934, days=14, n=336) == nb(
