@@ -279,3 +279,16 @@ def test_a_slice_of_another_filter_does_not_count(store, monkeypatch):
     ledger.finish(store, Slice(SOURCE, 'service("a")', now() - 15 * DAY, now(), 1, 1, 0))
 
     assert title(visit(source=SOURCE)) == "14 of 14 days are not here yet"
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (1.0, "All of these records come from trace summaries."),
+        (0.25, f"25.0{NBSP}% of these records come from trace summaries, the rest from whole traces."),
+        (0.0, ""),
+        (None, ""),
+    ],
+)
+def test_which_records_are_known_by_summaries(share, said):
+    assert pull_words.known_by(share, share, "annotated") == said

@@ -70,6 +70,8 @@ def known_by(share: float | None, annotated_share: float | None, scope: str) -> 
 
     `share`: of the records in question; `annotated_share`: of those with annotations.
     """
+    if share == 1:
+        return "All of these records come from trace summaries."
     if share:
         return f"{per_cent(share)} of these records come from trace summaries, the rest from whole traces."
     if scope == "segments" and annotated_share:
