@@ -139,6 +139,21 @@ def test_a_file_read_by_other_processes_is_stored_and_told_like_one_read_here(st
     assert store.query("SELECT name FROM spans WHERE span_id LIKE '%003'")["name"].to_list() == ["later"]
 
 
+@pytest.mark.parametrize("size", [700, 2_000, 5_000])
+def test_nothing_is_lost_of_a_file_whose_runs_end_within_values(store, submit, size):
+    opened = [
+        f'{{"Id": "{number}",\n"Segments": [\n{json.dumps({"Id": "a", "Document": json.dumps(segment(number))})}\n]\n}}'
+        for number in range(90)
+    ]
+    content = "\n".join(["[", ",\n".join(opened), "]"]).encode()
+    with files.Import("march", NOW, store, LIMIT, submit) as running:
+        for at in range(0, len(content), size):
+            running.feed(content[at : at + size])
+        report = running.finish()
+
+    assert (report.stored, report.duplicates, report.rejected) == (90, 0, {})
+
+
 def test_what_no_process_begins_with_is_done_here():
     waiting = Future[int]()
 

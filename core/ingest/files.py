@@ -159,7 +159,7 @@ class Import:
             self._take(piece)
         if self._unpack is not None:
             self._take(self._unpack.flush())
-        self._read_here(self._splitter.finish)
+        self._read_here(lambda: self._splitter.finish())  # of the one that there is by then
         if self._unpack is not None and not self._unpack.eof:
             raise MalformedSegment("gzip_cut_short", "The gzip file is cut short: what could be unpacked was read.")
 
@@ -196,9 +196,9 @@ class Import:
             part = self._text(part)
         if self._decoder:
             part = self._decoder.decode(part).encode()
+        if len(self._runs) >= _RUNS:  # before another is cut off, which would be missing where this one goes back
+            self._take_run()
         if run := self._splitter.run(part):
-            if len(self._runs) >= _RUNS:
-                self._take_run()
             self._runs.append((run, self._submit(_read_run, run, self._source, self._now, patience=PATIENCE)))
         else:
             self._read_here(lambda: self._splitter.feed(b""))
