@@ -36,7 +36,8 @@ def flat(moments: Floats, y: Floats, terms: Floats) -> tuple[float, Floats]:
     """Level and weights of `terms` (a row a moment): Prophet of a flat trend says the level, plus terms times weights.
 
     `moments` ascend, in any unit; `y` is all known. `Prophet.fit` hands its Stan program the same numbers and gets the
-    same answer, from 100 moments on to the last bit; but it makes a dozen frames for that, in twice the time.
+    same answer, but for rounding (under 100 moments within 0.04 %, where another method ends a little sooner or later);
+    but it makes a dozen frames for that, in twice the time.
     """
     scale = float(np.abs(y).max()) or 1.0
     scaled = y / scale
