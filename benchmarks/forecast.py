@@ -153,7 +153,11 @@ def cuts(series, least, horizon):
 def scaled(history, values, outcome):
     """`score`, the error and WIS over the history's own scale."""
     y = history["y"].to_numpy()
-    scale = np.nanmean(np.abs(y[24:] - y[:-24]))
+    return over(np.nanmean(np.abs(y[24:] - y[:-24])), values, outcome)
+
+
+def over(scale, values, outcome):
+    """`score`, the error and WIS over `scale`."""
     result = score(values, outcome)
     return {**result, "mase": result["mae"] / scale, "wis": result["wis"] / scale}
 
@@ -200,8 +204,7 @@ def days(series):
                 span = slice(first - 1, last)
                 if np.isfinite(outcome[span]).any():
                     for name, values in said.items():
-                        result = score(values[:, span], outcome[span])
-                        scores = {**result, "mase": result["mae"] / scale, "wis": result["wis"] / scale}
+                        scores = over(scale, values[:, span], outcome[span])
                         rows.append({"model": name, "hours": len(history), "ahead": first, **scores})
     return pd.DataFrame(rows, columns=["model", "hours", "ahead", "mae", "wis", "95", "80", "mase"])
 
