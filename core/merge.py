@@ -1,8 +1,8 @@
 """How spans become rows of the table `spans`: each once, in its latest version, with its service."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby, islice
 from typing import Any, NamedTuple, TypeAlias
 
@@ -20,6 +20,8 @@ __all__ = ["Appended", "Changes", "Extent", "Merger", "Spans"]
 
 Spans: TypeAlias = Sequence[Span] | pa.Table
 """Spans as such, or as the rows of a table of the schema `BATCH`."""
+
+_HOUR = timedelta(hours=1)
 
 Key = tuple[str, str, str]
 _KEY = ("source", "trace_id", "span_id")
@@ -90,6 +92,7 @@ class Merger:
         self._summarised: set[str] | None = None  # sources with a span `summary` that may be overtaken
         self._seen: Seen | None = None  # both are read from the file when they are first needed
         self._waiting: set[str] = set()  # traces with a subsegment whose service is not known yet
+        self._last_hours: dict[str, datetime] | None = None  # of each source in the table `hours`; perhaps gone since
 
     def append(self, calls: Sequence[Spans]) -> tuple[list[Appended], Changes]:
         """Store the spans of several calls, in this order, in one transaction.
@@ -119,13 +122,16 @@ class Merger:
             self._insert(batch)
             looked, waiting = self._fill_services(batch)
             moved |= self._drop_overtaken(batch)
+            extents = _extents(batch)
+            self._forget_hours({source: extent.oldest for source, extent in extents.items()})
+            self._forget_hours(dict.fromkeys(moved, datetime.min))
         seen.add(keys)
         self._waiting -= looked
         self._waiting |= waiting
         gone = Counter(source for source, _, _ in changed)
         return counts, {
             source: None if source in moved else extent._replace(rows=extent.rows - gone[source])
-            for source, extent in _extents(batch).items()
+            for source, extent in extents.items()
         }
 
     def replace(self, source: str, spans: Spans) -> Changes:
@@ -145,6 +151,7 @@ class Merger:
             self._connection.execute("DELETE FROM spans WHERE source = ?", [source])
             self._insert(batch)
             _, waiting = self._fill_services(batch)
+            self._forget_hours({source: datetime.min})
         if self._seen:
             self._seen.add(keys)
             self._waiting |= waiting
@@ -154,6 +161,7 @@ class Merger:
         """Delete all spans of `source`, and forget what was read and counted of it; how many spans there were."""
         with transaction(self._connection):
             [(count,)] = self._connection.execute("DELETE FROM spans WHERE source = ?", [source]).fetchall()
+            self._forget_hours({source: datetime.min})
             for table in ("slices", "tallies"):
                 self._connection.execute(f"DELETE FROM {table} WHERE source = ?", [source])  # noqa: S608
         return count, {source: None} if count else {}
@@ -169,8 +177,26 @@ class Merger:
             ).fetchall()
             if counted:
                 self._connection.execute("DELETE FROM spans WHERE stored_at < ? AND source <> 'sample'", [since])
+                self._forget_hours({source: datetime.min for source, _ in counted})
             self._connection.execute("DELETE FROM tallies WHERE hour < ?", [since])
         return sum(number for _, number in counted), {source: None for source, _ in counted}
+
+    def keep_hours(self, sql: str, params: Mapping[str, Any]) -> None:
+        """Run a statement that adds rows to the table `hours`."""
+        self._connection.execute(sql, params)
+        self._last_hours = None
+
+    def _forget_hours(self, changed: Mapping[str, datetime]) -> None:
+        """Delete of each source what is kept of the hour in which it changed, and of all later ones."""
+        if self._last_hours is None:
+            self._last_hours = dict(
+                self._connection.execute("SELECT source, max(hour) FROM hours GROUP BY source").fetchall()
+            )
+        for source, at in changed.items():
+            if source in self._last_hours and at < self._last_hours[source] + _HOUR:
+                self._connection.execute(
+                    "DELETE FROM hours WHERE source = ? AND hour >= date_trunc('hour', ?::TIMESTAMP)", [source, at]
+                )
 
     def _remembered(self) -> Seen:
         """The filter of what is stored; made from the file at first, and again when it is full (5 M spans: 1 s)."""

@@ -118,6 +118,24 @@ MIGRATIONS: Sequence[str] = (
         text VARCHAR NOT NULL
     );
     """,
+    # Version 5: what is asked most, of finished hours, so that no page reads all records for it; `analysis/metrics.py`
+    # has what the columns mean. No hour of a source up to its last row is missing but those without records: when a
+    # span of an earlier one changes, `core/merge.py` deletes that hour and all later ones.
+    """
+    CREATE TABLE hours (
+        source VARCHAR NOT NULL,
+        hour TIMESTAMP NOT NULL,
+        request_count BIGINT NOT NULL,
+        value_avg DOUBLE,
+        value_min DOUBLE,
+        value_max DOUBLE,
+        value_std DOUBLE,
+        percentiles DOUBLE[],
+        error_rate DOUBLE NOT NULL,
+        volume DOUBLE,
+        price_usd_avg DOUBLE
+    );
+    """,
 )
 
 

@@ -78,11 +78,12 @@ async def lifespan(_app: Any) -> AsyncIterator[None]:
 
 
 def _upkeep(stored: store.Store, retention_days: int, stopping: threading.Event) -> None:
-    """Once a second the removals that pages asked for; once a minute the counts; at each full hour the sample's next
-    one, and retention.
+    """Once a second the removals that pages asked for; once a minute the counts, and the hours that finished; at each
+    full hour the sample's next one, and retention.
     """
     sample = Sample(stored, _now())
     due = counts_due = datetime.min
+    hours_due = _now() + timedelta(seconds=_KEEP_S)  # not among all that a start has to do
     while not stopping.is_set():
         now = _now()
         for source in activity.take_removals():
@@ -92,6 +93,9 @@ def _upkeep(stored: store.Store, retention_days: int, stopping: threading.Event)
         if now >= counts_due:
             counts_due = now + timedelta(seconds=_KEEP_S)
             _attempt("counts", keep_counts, stored)
+        if now >= hours_due:
+            hours_due = now + timedelta(seconds=_KEEP_S)
+            _attempt("hours", queries.keep_hours, now)
         if now >= due:
             due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
             _attempt("sample", sample.refresh, now)

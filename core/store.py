@@ -64,7 +64,7 @@ class Store:
 
     | call | from | when it returns |
     |---|---|---|
-    | `append`, `append_prices`, `replace`, `remove`, `retain`, `write` | any thread | it is durable |
+    | `append`, `append_prices`, `keep_hours`, `replace`, `remove`, `retain`, `write` | any thread | it is durable |
     | `query`, `chunks`, `trace` | any thread | with what was committed when it began |
 
     Opening makes the folder, the file and its schema, and brings an older schema forward. It raises `StoreInUse` when
@@ -152,6 +152,14 @@ class Store:
     def retain(self, days: int, now: datetime) -> int:
         """Delete the spans that were stored more than `days` before `now` (naive UTC); how many there were."""
         return self._writer.do(lambda: self._noted(*self._merger.retain(now - timedelta(days=days))))
+
+    def keep_hours(self, sql: str, params: Mapping[str, Any]) -> None:
+        """Run a statement that adds what is asked most of finished hours to the table `hours`. Raises as `append` does.
+
+        A row is there until a span of its hour, or of an earlier one, is stored, changed or removed.
+        """
+        self._check_disk()
+        self._writer.do(lambda: self._merger.keep_hours(sql, params))
 
     def append_prices(self, rows: Sequence[Price]) -> None:
         """Store prices; one for the same time, exchange and kind replaces the earlier. Raises as `append` does."""

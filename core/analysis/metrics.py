@@ -4,7 +4,7 @@ Everything of a statement that is DuckDB's own is in this file, and only names f
 question, become part of the SQL.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "annotation_keys",
     "buckets",
     "condition",
+    "finished",
     "flagged",
     "group_count",
     "groups",
@@ -50,6 +51,24 @@ _COLUMNS = ("latency_ms", "duration_ms", "data_volume_bytes", "price_usd")  # me
 # Beyond this a value does not count: its square, which a standard deviation adds up, would be no number any more, and
 # one such record would take every page of its source with it.
 _MOST = "1e100"
+# What the store is asked for a bucket, and keeps for the hours of `_KEPT`: a change here needs a migration that
+# empties its table `hours`.
+_AGGREGATES = {
+    "request_count": "count(*)",
+    "value_avg": "favg(value)",
+    "value_min": "min(value)",
+    "value_max": "max(value)",
+    "value_std": "stddev_samp(value)",
+    "percentiles": "quantile_cont(value, [0.5, 0.9, 0.95, 0.99])",
+    "error_rate": "avg(failed::INTEGER)",
+    "volume": "fsum(data_volume_bytes)",
+    "price_usd_avg": "favg(price_usd)",
+}
+_PERCENTILES = ("p50", "p90", "p95", "p99")
+_KEPT_SCOPE, _KEPT_MEASURE = "annotated", "latency_ms"
+# From here on hours are not kept, or end too late to be asked for.
+_UNKEPT_FROM = """coalesce((SELECT max(hour) + INTERVAL 1 HOUR FROM hours
+    WHERE source = $source AND hour + INTERVAL 1 HOUR <= $end), '-infinity'::TIMESTAMP)"""
 _HOURS = [f"%Y-%m-%d{between}%H{rest}" for rest in (":%M:%S", ":%M", "") for between in ("-", " ", "T")]
 
 
@@ -85,22 +104,17 @@ def buckets(question: Question, window: Window, first: datetime) -> Statement:
     width = bucket_width(question.granularity)
     start = max(bucket_start(window.start, question.granularity), bucket_start(first, question.granularity))
     lead_in = start - 2 * width  # so that rolling means do not depend on where the range begins
-    chosen = _chosen(question, Window(lead_in, window.end))
+    columns = {name: (aggregate, name) for name, aggregate in _AGGREGATES.items()}
+    aggregated = _aggregated(question, Window(lead_in, window.end), _unit(question), columns)
     prefix = _prefix(question)
     by = question.by is not None
     largest = 'SELECT NULL::VARCHAR AS "group"'
     if by:
-        largest = f'SELECT "group" FROM chosen GROUP BY "group" ORDER BY count(*) DESC, "group" LIMIT {MAX_GROUPS}'
+        largest = f"""SELECT "group" FROM aggregated
+    GROUP BY "group" ORDER BY sum(request_count) DESC, "group" LIMIT {MAX_GROUPS}"""
     sql = f"""
-WITH chosen AS ({chosen.sql}),
+WITH aggregated AS ({aggregated.sql}),
 largest AS ({largest}),
-aggregated AS (
-    SELECT date_trunc('{_unit(question)}', timestamp) AS bucket, "group", count(*) AS request_count,
-        favg(value) AS value_avg, min(value) AS value_min, max(value) AS value_max, stddev_samp(value) AS value_std,
-        quantile_cont(value, [0.5, 0.9, 0.95, 0.99]) AS percentiles,
-        avg(failed::INTEGER) AS error_rate, fsum(data_volume_bytes) AS volume, favg(price_usd) AS price_usd_avg
-    FROM chosen GROUP BY ALL
-),
 grid AS (
     SELECT bucket, "group"
     FROM (SELECT unnest(generate_series($lead_in, $last, INTERVAL 1 {_unit(question)})) AS bucket), largest
@@ -129,7 +143,7 @@ FROM filled WHERE bucket >= $start ORDER BY {'"group" NULLS LAST,' if by else ""
         "measure": question.measure,
         "unit": unit(question.measure),
     }
-    return Statement(sql, chosen.params | own)
+    return Statement(sql, aggregated.params | own)
 
 
 def history(question: Question, end: datetime, reach: timedelta = HISTORY) -> Statement:
@@ -140,28 +154,41 @@ def history(question: Question, end: datetime, reach: timedelta = HISTORY) -> St
     Ordered by the group's number of records, largest first, then `ds`.
     """
     last = bucket_start(end, "hourly")
-    chosen = _chosen(question, Window(last - reach, last))
+    window = Window(bucket_start(last - reach, "hourly"), last)
+    columns = {"request_count": ("count(*)", "request_count"), "y": _stat(question.stat)}
+    aggregated = _aggregated(question, window, "hour", columns)
     sql = f"""
-WITH chosen AS ({chosen.sql}),
+WITH aggregated AS ({aggregated.sql}),
 largest AS (
-    SELECT "group", count(*) AS records, date_trunc('hour', min(timestamp)) AS first,
-        date_trunc('hour', max(timestamp)) AS last
-    FROM chosen GROUP BY "group" ORDER BY records DESC, "group" LIMIT {MAX_GROUPS}
-),
-aggregated AS (
-    SELECT date_trunc('hour', timestamp) AS ds, "group", {_stat(question.stat)}::DOUBLE AS y FROM chosen GROUP BY ALL
+    SELECT "group", sum(request_count) AS records, min(bucket) AS first, max(bucket) AS last
+    FROM aggregated GROUP BY "group" ORDER BY records DESC, "group" LIMIT {MAX_GROUPS}
 )
 """
     if question.stat in ("count", "volume"):
-        sql += """SELECT grid."group", grid.ds, coalesce(y, 0) AS y
+        sql += """SELECT grid."group", grid.ds, coalesce(y, 0)::DOUBLE AS y
 FROM (SELECT "group", records, unnest(generate_series(first, last, INTERVAL 1 HOUR)) AS ds FROM largest) AS grid
-LEFT JOIN aggregated ON grid.ds = aggregated.ds AND grid."group" IS NOT DISTINCT FROM aggregated."group"
+LEFT JOIN aggregated ON grid.ds = aggregated.bucket AND grid."group" IS NOT DISTINCT FROM aggregated."group"
 ORDER BY records DESC, grid."group", grid.ds"""
     else:
-        sql += """SELECT aggregated."group", ds, y
+        sql += """SELECT aggregated."group", bucket AS ds, y
 FROM aggregated JOIN largest ON largest."group" IS NOT DISTINCT FROM aggregated."group"
 ORDER BY records DESC, aggregated."group", ds"""
-    return Statement(sql, chosen.params)
+    return Statement(sql, aggregated.params)
+
+
+def finished(source: str, until: datetime) -> Statement:
+    """Adds to the table `hours` those of `source` that come after the last one there, as far as they ended by `until`
+    (naive UTC). No rows.
+    """
+    question = Question(source=source, scope=_KEPT_SCOPE, measure=_KEPT_MEASURE)
+    chosen = _chosen(question, Window(datetime.min, bucket_start(until, "hourly")))
+    names = ", ".join(_AGGREGATES)
+    return Statement(
+        f"""INSERT INTO hours (source, hour, {names})
+SELECT $source, date_trunc('hour', timestamp), {_listed(_AGGREGATES)} FROM ({chosen.sql})
+WHERE timestamp >= {_UNKEPT_FROM} GROUP BY 2""",
+        chosen.params,
+    )
 
 
 def group_count(question: Question, end: datetime) -> Statement:
@@ -336,7 +363,31 @@ def _chosen(question: Question, window: Window, key: str | None = None) -> State
     )
 
 
-def _stat(stat: str) -> str:
-    aggregates = {"avg": "favg(value)", "count": "count(*)", "volume": "coalesce(fsum(data_volume_bytes), 0)"}
-    aggregates["error_rate"] = "avg(failed::INTEGER)"
-    return aggregates.get(stat) or f"quantile_cont(value, {int(stat[1:]) / 100})"
+def _aggregated(question: Question, window: Window, unit: str, columns: Mapping[str, tuple[str, str]]) -> Statement:
+    """Rows `bucket, group` and `columns`, each of which is aggregated from records, or taken from the table `hours`."""
+    chosen = _chosen(question, window)
+    aggregates = _listed({name: aggregate for name, (aggregate, _) in columns.items()})
+    sql = f"""SELECT date_trunc('{unit}', timestamp) AS bucket, "group", {aggregates} FROM ({chosen.sql})"""
+    is_kept = unit == "hour" and question.by is None and question.service is None
+    if not is_kept or (question.scope, question.measure) != (_KEPT_SCOPE, _KEPT_MEASURE):
+        return Statement(f"{sql} GROUP BY ALL", chosen.params)
+    return Statement(
+        f"""{sql} WHERE timestamp >= {_UNKEPT_FROM} GROUP BY ALL UNION ALL
+    SELECT hour, NULL::VARCHAR, {_listed({name: kept for name, (_, kept) in columns.items()})}
+    FROM hours WHERE source = $source AND hour >= $from AND hour + INTERVAL 1 HOUR <= $end""",
+        chosen.params,
+    )
+
+
+def _listed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
+
+
+def _stat(stat: str) -> tuple[str, str]:
+    """A stat as an aggregate of records, and from the columns of the table `hours`."""
+    if stat == "volume":
+        return "coalesce(fsum(data_volume_bytes), 0)", "coalesce(volume, 0)"
+    if stat in _PERCENTILES:
+        return f"quantile_cont(value, {int(stat[1:]) / 100})", f"percentiles[{_PERCENTILES.index(stat) + 1}]"
+    column = {"avg": "value_avg", "count": "request_count", "error_rate": "error_rate"}[stat]
+    return _AGGREGATES[column], column
