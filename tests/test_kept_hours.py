@@ -21,25 +21,16 @@ HOUR = timedelta(hours=1)
 NOW = START + 8 * HOUR
 SOURCE = "file:a"
 
-ASKED = [
-    Question(source=SOURCE),
-    Question(source=SOURCE, granularity="daily"),
-    Question(source=SOURCE, by="flag"),
-    Question(source=SOURCE, scope="segments"),
-    Question(source=SOURCE, measure="price_usd"),
-    Question(source=SOURCE, service="shop"),
-]
-STATS = ["avg", "p50", "p95", "p99", "count", "volume", "error_rate"]
+STATS = ["avg", "p95", "count", "volume", "error_rate"]
 
 
 def asked() -> list[metrics.Statement]:
     """Whole hours, and windows that begin and end within one."""
-    windows = [Window(START - HOUR, NOW), Window(START + 1.5 * HOUR, START + 4.7 * HOUR)]
-    return [metrics.buckets(question, window, START) for question in ASKED for window in windows] + [
-        metrics.history(replace(question, stat=stat), end)
-        for question in ASKED[:2]
-        for stat in STATS
-        for end in (NOW, START + 3.2 * HOUR)
+    question, middle = Question(source=SOURCE), START + 3.2 * HOUR
+    return [
+        metrics.buckets(question, Window(START - HOUR, NOW), START),
+        metrics.buckets(question, Window(START + 1.5 * HOUR, START + 4.7 * HOUR), START),
+        *(metrics.history(replace(question, stat=stat), middle) for stat in STATS),
     ]
 
 
@@ -81,13 +72,13 @@ keeping = st.builds(lambda at: lambda opened: queries.keep_hours(START + at * HO
 emptied = st.sampled_from([lambda opened: opened.remove(SOURCE), lambda opened: opened.retain(1, datetime(2100, 1, 1))])
 
 
-@how(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@how(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.one_of(appended, appended, keeping, keeping, replaced, emptied), min_size=2, max_size=12))
 def test_kept_hours_change_no_answer(store, steps: list[Callable[[Store], object]]):
     store.remove(SOURCE)
     for step in steps:
         step(store)
-        assert_as_the_records_say(store)
+    assert_as_the_records_say(store)
 
 
 def test_hours_that_ended_are_kept_and_the_running_one_is_not(store):
