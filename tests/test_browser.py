@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 from urllib.request import Request, urlopen
 
@@ -28,16 +30,23 @@ expect.set_options(timeout=1000 * PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
-def browser():
+def chromium():
     if CHROMIUM is None:
         reason = "no Chromium found: install the package chromium to run the tests in a browser"
         if os.environ.get("REQUIRE_BROWSER") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield launched
-        launched.close()
+        yield playwright.chromium
+
+
+@pytest.fixture(scope="module")
+def browser(chromium, tmp_path_factory):
+    """One that keeps what it compiled of Streamlit's scripts, and so opens a page in two thirds of the time."""
+    folder = tmp_path_factory.mktemp("browser")
+    kept = chromium.launch_persistent_context(folder, executable_path=CHROMIUM, timezone_id="UTC")
+    yield kept
+    kept.close()
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +59,24 @@ def address(browser, tmp_path_factory):
         yield started
 
 
-@pytest.fixture
-def quiet(browser, tmp_path):
-    """The program without its pipeline, for tests that change what is stored."""
-    with running(tmp_path, PIPELINE="off") as started:
+@pytest.fixture(scope="module")
+def without_pipeline(browser, tmp_path_factory):
+    with running(tmp_path_factory.mktemp("quiet"), PIPELINE="off") as started:
         yield started
 
 
 @pytest.fixture
-def visitor(browser):
+def quiet(without_pipeline):
+    """The program without its pipeline, for tests that change what is stored: `live` is empty before and after."""
+    yield without_pipeline
+    with suppress(HTTPError):  # there is nothing to remove
+        urlopen(Request(f"{without_pipeline}/api/v1/sources/live", method="DELETE"), timeout=30).close()
+
+
+@pytest.fixture
+def visitor(chromium, browser):
     """Opens pages, each for a visitor of its own. An error in any of their consoles fails the test."""
-    contexts, errors = [], []
+    opened, errors = [], []
 
     def hear(message):
         # Opened below its root, Streamlit's own page asks there for its server before it asks at the root.
@@ -68,22 +84,25 @@ def visitor(browser):
         if message.type == "error" and not asked:
             errors.append(message.text)
 
-    def visit(address, page="", width=1440, **link):
-        context = browser.new_context(viewport={"width": width, "height": 1200}, timezone_id="UTC")
-        context.set_default_timeout(1000 * PATIENCE_S)
-        contexts.append(context)
-        opened = context.new_page()
-        opened.on("console", hear)
-        opened.on("pageerror", lambda error: errors.append(str(error)))
-        opened.goto(f"{address}/?{urlencode(link)}" if link else address)
-        expect(opened.locator("h1")).to_be_visible()
+    def visit(address, page="", width=1440, elsewhere=False, **link):
+        """`elsewhere`: with another browser, that shares nothing with the first."""
+        visited = (
+            chromium.launch(executable_path=CHROMIUM).new_page(timezone_id="UTC") if elsewhere else browser.new_page()
+        )
+        opened.append(visited)
+        visited.set_viewport_size({"width": width, "height": 1200})
+        visited.set_default_timeout(1000 * PATIENCE_S)
+        visited.on("console", hear)
+        visited.on("pageerror", lambda error: errors.append(str(error)))
+        visited.goto(f"{address}/?{urlencode(link)}" if link else address)
+        expect(visited.locator("h1")).to_be_visible()
         if page:
-            go(opened, page)
-        return opened
+            go(visited, page)
+        return visited
 
     yield visit
-    for context in contexts:
-        context.close()
+    for page in opened:
+        page.close()
     assert errors == []
 
 
@@ -124,7 +143,9 @@ def chart(page, says):
 
 def card(page, label):
     """The number of the card that is called so."""
-    return page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True)).get_by_test_id("stMetricValue")
+    return (
+        page.get_by_test_id("stMetric").filter(has=page.get_by_text(label, exact=True)).get_by_test_id("stMetricValue")
+    )
 
 
 def rows(address, link):
@@ -152,7 +173,7 @@ def test_what_one_visitor_sees_another_gets_by_the_link_and_by_csv(address, visi
     csv_link = first.get_by_role("link", name="Download CSV").get_attribute("href")
     fixed, _ = links(first)
 
-    second = visitor(fixed)
+    second = visitor(fixed, elsewhere=True)
     assert sentence(second) == after
     assert line(second) == line(first)
     main, again = chart(first, "Threshold"), chart(second, "Threshold")
