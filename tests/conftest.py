@@ -1,10 +1,12 @@
 """What tests share: a store in a file of its own for each, and the HTTP side over a real socket."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 
 from core import activity, pulls, settings
 from core import store as stores
@@ -17,6 +19,14 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "wJalrSECRET",
     "AWS_SESSION_TOKEN": "IQoJSECRETTOKEN",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_looked_for_once() -> Iterator[None]:
+    """Each run of a page in a test has a runtime of its own, which would look through all installed packages again."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture

@@ -45,10 +45,11 @@ def empty(tmp_path):
 
 def use(store):
     """Make `store` the process's own, as a new process would: nothing is remembered of another."""
-    module.use(store)
     activity.reset()
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    if not module.is_open() or module.current() is not store:
+        st.cache_data.clear()
+        st.cache_resource.clear()
+    module.use(store)
     return store
 
 
