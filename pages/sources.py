@@ -50,7 +50,7 @@ with right:
 if lines := pulled.regions(terms, told=told):
     st.subheader("AWS X-Ray", anchor=False)
     st.markdown("\n".join(f"- {line}" for line in lines))
-    table = pulled.history(told)
+    table = pulled.history(terms, told=told)
     if not table.frame.empty:
         table.show()
 

@@ -22,7 +22,8 @@ def may_write(token: str | None) -> bool:
     try:
         access.check_write(access.caller(st.context.headers, token), settings.current())
     except AccessDenied as denied:
-        st.error(safe(str(denied)))
+        asked = "That is not the token" if token else "Type the token first"
+        st.error(f"{asked}: it is what TRACECAST_API_TOKEN says." if denied.status == 401 else safe(str(denied)))
         return False
     st.session_state["token"] = token
     return True

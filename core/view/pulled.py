@@ -17,11 +17,12 @@ from core.view.heading import say
 from core.view.permission import asked_token, may_write
 from core.view.sentences import Sentence
 from core.view.tables import Table
-from core.view.text import Terms, age, count, safe
+from core.view.text import Terms, age, count, safe, zone_name
 
 __all__ = ["changes", "history", "known_by", "offer", "regions", "stamp"]
 
 EVERY_S = 1.0
+_MOMENT = "D MMM HH:mm"
 FREE = "The first million traces a month are free."
 _HIDDEN = "AWS could not be read; why is told to who may write here."
 
@@ -85,14 +86,15 @@ def changes() -> Hashable:
     return tuple(pulls.everything())
 
 
-def history(told: bool) -> Table:
+def history(terms: Terms, *, told: bool) -> Table:
     """One row a pull, the newest first."""
+    zone = zone_name(terms.zone, terms.now)
     rows = [
         (
             pull.source,
             pull.state,
-            pull.start,
-            pull.end,
+            pull.start.replace(tzinfo=UTC),
+            pull.end.replace(tzinfo=UTC),
             f"{pull.slices_done} of {pull.slices_total}",
             pull.traces,
             pull.calls,
@@ -105,8 +107,8 @@ def history(told: bool) -> Table:
     columns = {
         "source": "Source",
         "state": "State",
-        "start": st.column_config.DatetimeColumn("From (UTC)", format="D MMM HH:mm"),
-        "end": st.column_config.DatetimeColumn("To (UTC)", format="D MMM HH:mm"),
+        "start": st.column_config.DatetimeColumn(f"From ({zone})", format=_MOMENT, timezone=terms.zone.key),
+        "end": st.column_config.DatetimeColumn(f"To ({zone})", format=_MOMENT, timezone=terms.zone.key),
         "slices": "Slices",
         "traces": st.column_config.NumberColumn("Traces", format="localized"),
         "calls": st.column_config.NumberColumn("Calls", format="localized"),

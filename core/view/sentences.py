@@ -316,6 +316,8 @@ def no_spans(source: str) -> Sentence:
         )
     if source.startswith("file:"):
         return Sentence(f"No spans yet from {safe(source)}", "Import a file under this name on the page Sources.")
+    if source == "sample":
+        return Sentence("The sample was removed", "It is made anew when Tracecast starts again.")
     return Sentence(f"No spans yet from {safe(source)}", "The first trace shows here within seconds.")
 
 
@@ -327,11 +329,17 @@ def nothing_in_range(start: datetime, end: datetime, oldest: datetime, newest: d
         title = f"Nothing between {first} and {second} {zone_name(terms.zone, end)}"
     else:
         same = (left.year, left.month) == (right.year, right.month)
-        first = str(left.day) if same else date(start, terms.zone).partition(" ")[2]
-        title = f"Nothing between {first} and {date(end, terms.zone).partition(' ')[2]}"
+        first = str(left.day) if same else _day_of(start, terms, year=left.year != right.year)
+        title = f"Nothing between {first} and {_day_of(end, terms)}"
     if oldest >= end:
-        return Sentence(title, f"The source has traces from {date(oldest, terms.zone).partition(' ')[2]} on.")
+        return Sentence(title, f"The source has traces from {_day_of(oldest, terms)} on.")
     return Sentence(title, f"The source's last trace is of {when(newest, terms)} {zone_name(terms.zone, newest)}.")
+
+
+def _day_of(time: datetime, terms: Terms, *, year: bool = False) -> str:
+    """`26 Nov`; with the year where it is not this one, or `year` asks for it."""
+    other = local(time, terms.zone).year != local(terms.now, terms.zone).year
+    return date(time, terms.zone, year=year or other).partition(" ")[2]
 
 
 def first_group(terms: Terms, group: str, crossing: Crossing) -> str:

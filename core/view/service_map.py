@@ -22,6 +22,7 @@ from core.view.vega import MEANINGS, Layer, Spec, drawn, expr, meaning, number, 
 __all__ = ["MOST_PLACES", "calls", "draw", "forecast_of", "picture", "services"]
 
 MOST_PLACES = 40  # on the map; the tables have all
+_HEAD_AT = 0.62  # of the way, so that the heads of two that call each other lie apart
 FAILING = 0.05  # from this share on a failure is said on the map
 _ROW = 84
 _LEGEND = (
@@ -134,7 +135,9 @@ def _frame(columns: int, lines: int) -> Layer:
 
 
 def _edges(made: pd.DataFrame, spots: dict[str, tuple[float, float]]) -> list[Layer]:
-    """A line a call, wider where it is more often, red and with its share where it fails; one for the pointer."""
+    """A line a call with a head towards who is called, wider where it is more often, red and with its share where it
+    fails; one for the pointer.
+    """
     ends = [(*spots[one.caller], *spots[one.callee]) for one in made.itertuples() if one.caller != one.callee]
     made = made[made["caller"] != made["callee"]]
     if not ends:
@@ -152,7 +155,8 @@ def _edges(made: pd.DataFrame, spots: dict[str, tuple[float, float]]) -> list[La
         calls=[f"{one.caller} calls {one.callee}" for one in made.itertuples()],
         **_told(made),
     )
-    place = {"x": number("t"), "y": number("y"), "x2": {"field": "t2"}, "y2": {"field": "y2"}}
+    here = {"x": number("t"), "y": number("y")}
+    place = {**here, "x2": {"field": "t2"}, "y2": {"field": "y2"}}
     colour = {"field": "m", "type": "nominal"}
     width = {"field": "w", "type": "quantitative", "scale": None, "legend": None}
     told = [{"field": "calls", "type": "nominal", "title": "Call"}, *_TOLD]
@@ -160,10 +164,19 @@ def _edges(made: pd.DataFrame, spots: dict[str, tuple[float, float]]) -> list[La
         Layer("calls", lines, {"type": "rule", "opacity": 0.6}, {**place, "color": colour, "strokeWidth": width}),
         Layer("calls_aimed_at", lines, {"type": "rule", "opacity": 0, "strokeWidth": 16}, {**place, "tooltip": told}),
     ]
+    sideways = np.where(x2 > x, "triangle-right", "triangle-left")
+    heads = rows(
+        t=x + _HEAD_AT * (x2 - x),
+        y=y + _HEAD_AT * (y2 - y),
+        head=np.where(x2 != x, sideways, np.where(y2 > y, "triangle-down", "triangle-up")),
+        m=np.where(failing, "fault", "marker"),
+    )
+    towards = {**here, "color": colour, "shape": {"field": "head", "type": "nominal", "scale": None}}
+    layers.insert(1, Layer("heads", heads, {"type": "point", "filled": True, "size": 90, "opacity": 1}, towards))
     if failing.any():
         shares = [f"{per_cent(share)} failed" for share in made["failed"][failing]]
         middle = rows(t=((x + x2) / 2)[failing], y=((y + y2) / 2)[failing], said=shares)
-        said = {"x": number("t"), "y": number("y"), "text": {"field": "said", "type": "nominal"}}
+        said = {**here, "text": {"field": "said", "type": "nominal"}}
         layers += words("failing", middle, text_form("center", dy=-4), said | {"color": meaning("fault")})
     return layers
 
