@@ -118,7 +118,7 @@ def test_nobody_without_the_token_can_spend_money(label):
 
     button(app, label).click().run()
 
-    assert "Writing needs the token" in app.error[0].value
+    assert app.error[0].value == "Type the token first: it is what TRACECAST_API_TOKEN says."
     assert pulls.everything() == []
     assert not pulls.estimate_asked(SOURCE)
 

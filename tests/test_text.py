@@ -570,6 +570,18 @@ def test_what_was_said_in_the_past_says_when():
             "The source has traces from 12 Nov on.",
         ),
         (
+            datetime(2025, 12, 30),
+            datetime(2026, 1, 2),
+            "Nothing between 30 Dec 2025 and 2 Jan",
+            "The source has traces from 12 Nov on.",
+        ),
+        (
+            datetime(2025, 3, 3),
+            datetime(2025, 3, 5),
+            "Nothing between 3 and 5 Mar 2025",
+            "The source has traces from 12 Nov on.",
+        ),
+        (
             datetime(2026, 11, 24, 19),
             datetime(2026, 11, 24, 21),
             "Nothing between today 19:00 and 21:00 UTC",
@@ -587,6 +599,9 @@ def test_a_source_without_spans_says_what_to_do():
     assert sentences.no_spans("otlp").title == "No spans yet from OpenTelemetry"
     assert sentences.no_spans("file:a_b") == Sentence(
         r"No spans yet from file\:a\_b", "Import a file under this name on the page Sources."
+    )
+    assert sentences.no_spans("sample") == Sentence(
+        "The sample was removed", "It is made anew when Tracecast starts again."
     )
 
 
