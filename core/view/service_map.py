@@ -27,7 +27,7 @@ FAILING = 0.05  # from this share on a failure is said on the map
 _ROW = 84
 _LEGEND = (
     ":small[**●**{0}service, a click opens its forecast \u2003 **○**{0}called, sends no traces here \u2003 "
-    ":red[**━**{0}5{0}% or more failed] \u2003 :gray[callers left, called right; wider is more often]]"
+    ":red[**━**{0}5{0}% or more failed] \u2003 :gray[the arrow leads to who is called; wider is more often]]"
 )
 
 
@@ -172,7 +172,7 @@ def _edges(made: pd.DataFrame, spots: dict[str, tuple[float, float]]) -> list[La
         m=np.where(failing, "fault", "marker"),
     )
     towards = {**here, "color": colour, "shape": {"field": "head", "type": "nominal", "scale": None}}
-    layers.insert(1, Layer("heads", heads, {"type": "point", "filled": True, "size": 90, "opacity": 1}, towards))
+    layers.insert(1, Layer("heads", heads, {"type": "point", "filled": True, "size": 220, "opacity": 1}, towards))
     if failing.any():
         shares = [f"{per_cent(share)} failed" for share in made["failed"][failing]]
         middle = rows(t=((x + x2) / 2)[failing], y=((y + y2) / 2)[failing], said=shares)
