@@ -142,9 +142,19 @@ def test_the_map_is_vega_lite_and_shows_who_fails_in_words_too(store):
 
     alt.LayerChart.validate({**chart, "datasets": {}})
     assert {layer["data"]["name"] for layer in chart["layer"] if "name" in layer["data"]} == set(chart["datasets"])
-    assert chart["datasets"]["failing"].column("said").to_pylist() == [f"100{NBSP}% failed"]
+    assert "failing" not in chart["datasets"]  # it stands below what is called
     nodes = chart["datasets"]["nodes"].to_pylist()
     assert [(one["name"], one["opacity"], one["m"]) for one in nodes] == [("web", 1, "history"), ("api", 0, "fault")]
+    assert nodes[1]["said"].startswith(f"100{NBSP}% failed, ")
+
+
+def test_a_call_that_fails_says_so_where_its_service_has_a_rate_of_its_own(store):
+    known, made = map_of(store, [segment("web"), call("api", "web", parent="web", fault=True), segment("api")])
+
+    chart = service_map.picture(known, made, ASKED)
+
+    assert chart["datasets"]["failing"].column("said").to_pylist() == [f"100{NBSP}% failed"]
+    assert chart["datasets"]["heads"].column("head").to_pylist() == ["triangle-right"]
 
 
 def test_a_service_leads_to_its_forecast_whatever_it_is_called(store):

@@ -67,7 +67,8 @@ def picture(known: pd.DataFrame, made: pd.DataFrame, question: Question) -> Spec
     # Each column in the middle of the height.
     spots = {one.name: (float(one.column), one.row + (lines - tall[one.column]) / 2) for one in found}
     return drawn(
-        [_frame(columns, lines), *_edges(made, spots), *_nodes(known, made, spots, columns, question)], lines * _ROW
+        [_frame(columns, lines), *_edges(known, made, spots), *_nodes(known, made, spots, columns, question)],
+        lines * _ROW,
     )
 
 
@@ -134,9 +135,9 @@ def _frame(columns: int, lines: int) -> Layer:
     return Layer("frame", corners, {"type": "point", "opacity": 0, "size": 0}, encoding)
 
 
-def _edges(made: pd.DataFrame, spots: dict[str, tuple[float, float]]) -> list[Layer]:
-    """A line a call with a head towards who is called, wider where it is more often, red and with its share where it
-    fails; one for the pointer.
+def _edges(known: pd.DataFrame, made: pd.DataFrame, spots: dict[str, tuple[float, float]]) -> list[Layer]:
+    """A line a call with a head towards who is called, wider where it is more often, red where it fails, with its share
+    unless that stands below what is called; one for the pointer.
     """
     ends = [(*spots[one.caller], *spots[one.callee]) for one in made.itertuples() if one.caller != one.callee]
     made = made[made["caller"] != made["callee"]]
@@ -173,9 +174,10 @@ def _edges(made: pd.DataFrame, spots: dict[str, tuple[float, float]]) -> list[La
     )
     towards = {**here, "color": colour, "shape": {"field": "head", "type": "nominal", "scale": None}}
     layers.insert(1, Layer("heads", heads, {"type": "point", "filled": True, "size": 220, "opacity": 1}, towards))
-    if failing.any():
-        shares = [f"{per_cent(share)} failed" for share in made["failed"][failing]]
-        middle = rows(t=((x + x2) / 2)[failing], y=((y + y2) / 2)[failing], said=shares)
+    told_here = failing & made["callee"].isin(known["service"]).to_numpy()
+    if told_here.any():
+        shares = [f"{per_cent(share)} failed" for share in made["failed"][told_here]]
+        middle = rows(t=((x + x2) / 2)[told_here], y=((y + y2) / 2)[told_here], said=shares)
         said = {**here, "text": {"field": "said", "type": "nominal"}}
         layers += words("failing", middle, text_form("center", dy=-4), said | {"color": meaning("fault")})
     return layers
@@ -241,8 +243,9 @@ def _together(made: pd.DataFrame) -> pd.DataFrame:
 def _said(one: Any) -> str:
     if pd.isna(one.n):
         return ""
-    failed = [f"{per_cent(one.failed)} failed"] if one.failed >= FAILING else []
-    return ", ".join([*failed, amount(one.avg_ms, "ms"), _rate(one.per_minute)])
+    worse = f"{per_cent(one.failed)} failed"  # of three numbers a phone would cut off the last
+    mean = amount(one.avg_ms, "ms")
+    return f"{worse}, {mean}" if one.failed >= FAILING else f"{mean}, {_rate(one.per_minute)}"
 
 
 _TOLD = [
