@@ -317,7 +317,10 @@ def no_spans(source: str) -> Sentence:
     if source.startswith("file:"):
         return Sentence(f"No spans yet from {safe(source)}", "Import a file under this name on the page Sources.")
     if source == "sample":
-        return Sentence("The sample was removed", "It is made anew when Tracecast starts again.")
+        return Sentence(
+            "No sample here",
+            "It is made within seconds when Tracecast starts; one that was removed comes back with the next start.",
+        )
     return Sentence(f"No spans yet from {safe(source)}", "The first trace shows here within seconds.")
 
 
