@@ -123,8 +123,8 @@ class Merger:
             looked, waiting = self._fill_services(batch)
             moved |= self._drop_overtaken(batch)
             extents = _extents(batch)
-            self._forget_hours({source: extent.oldest for source, extent in extents.items()})
-            self._forget_hours(dict.fromkeys(moved, datetime.min))
+            oldest = {source: extent.oldest for source, extent in extents.items()}
+            self._forget_hours(oldest | dict.fromkeys(moved, datetime.min))
         seen.add(keys)
         self._waiting -= looked
         self._waiting |= waiting

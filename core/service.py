@@ -82,19 +82,16 @@ def _upkeep(stored: store.Store, retention_days: int, stopping: threading.Event)
     full hour the sample's next one, and retention.
     """
     sample = Sample(stored, _now())
-    due = counts_due = datetime.min
-    hours_due = _now() + timedelta(seconds=_KEEP_S)  # not among all that a start has to do
+    due, keep_due = datetime.min, _now() + timedelta(seconds=_KEEP_S)
     while not stopping.is_set():
         now = _now()
         for source in activity.take_removals():
             pulls.halt(source)  # else it would go on filling what is emptied here
             activity.forget(source)
             _attempt("removal", stored.remove, source)
-        if now >= counts_due:
-            counts_due = now + timedelta(seconds=_KEEP_S)
+        if now >= keep_due:
+            keep_due = now + timedelta(seconds=_KEEP_S)
             _attempt("counts", keep_counts, stored)
-        if now >= hours_due:
-            hours_due = now + timedelta(seconds=_KEEP_S)
             _attempt("hours", queries.keep_hours, now)
         if now >= due:
             due = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.error import HTTPError
@@ -76,7 +76,7 @@ def quiet(without_pipeline):
 @pytest.fixture
 def visitor(chromium, browser):
     """Opens pages, each for a visitor of its own. An error in any of their consoles fails the test."""
-    opened, errors = [], []
+    closing, errors = ExitStack(), []
 
     def hear(message):
         # Opened below its root, Streamlit's own page asks there for its server before it asks at the root.
@@ -86,10 +86,11 @@ def visitor(chromium, browser):
 
     def visit(address, page="", width=1440, elsewhere=False, **link):
         """`elsewhere`: with another browser, that shares nothing with the first."""
-        visited = (
-            chromium.launch(executable_path=CHROMIUM).new_page(timezone_id="UTC") if elsewhere else browser.new_page()
-        )
-        opened.append(visited)
+        if elsewhere:
+            other = chromium.launch(executable_path=CHROMIUM)
+            closing.callback(other.close)
+        visited = other.new_page(timezone_id="UTC") if elsewhere else browser.new_page()
+        closing.callback(visited.close)
         visited.set_viewport_size({"width": width, "height": 1200})
         visited.set_default_timeout(1000 * PATIENCE_S)
         visited.on("console", hear)
@@ -100,9 +101,8 @@ def visitor(chromium, browser):
             go(visited, page)
         return visited
 
-    yield visit
-    for page in opened:
-        page.close()
+    with closing:
+        yield visit
     assert errors == []
 
 

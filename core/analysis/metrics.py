@@ -51,8 +51,8 @@ _COLUMNS = ("latency_ms", "duration_ms", "data_volume_bytes", "price_usd")  # me
 # Beyond this a value does not count: its square, which a standard deviation adds up, would be no number any more, and
 # one such record would take every page of its source with it.
 _MOST = "1e100"
-# What the store is asked for a bucket, and keeps for the hours of `_KEPT`: a change here needs a migration that
-# empties its table `hours`.
+# What the store is asked for a bucket, and keeps of finished hours: a change here, or to what is kept (below), needs a
+# migration that empties its table `hours`.
 _AGGREGATES = {
     "request_count": "count(*)",
     "value_avg": "favg(value)",
@@ -363,12 +363,15 @@ def _chosen(question: Question, window: Window, key: str | None = None) -> State
     )
 
 
-def _aggregated(question: Question, window: Window, unit: str, columns: Mapping[str, tuple[str, str]]) -> Statement:
-    """Rows `bucket, group` and `columns`, each of which is aggregated from records, or taken from the table `hours`."""
+def _aggregated(question: Question, window: Window, width: str, columns: Mapping[str, tuple[str, str]]) -> Statement:
+    """Rows `bucket, group` and `columns`, a bucket being one `width` ("hour" or "day").
+
+    Of each column first what it is of records, then what it is of the table `hours`, where that has what is asked for.
+    """
     chosen = _chosen(question, window)
     aggregates = _listed({name: aggregate for name, (aggregate, _) in columns.items()})
-    sql = f"""SELECT date_trunc('{unit}', timestamp) AS bucket, "group", {aggregates} FROM ({chosen.sql})"""
-    is_kept = unit == "hour" and question.by is None and question.service is None
+    sql = f"""SELECT date_trunc('{width}', timestamp) AS bucket, "group", {aggregates} FROM ({chosen.sql})"""
+    is_kept = width == "hour" and question.by is None and question.service is None
     if not is_kept or (question.scope, question.measure) != (_KEPT_SCOPE, _KEPT_MEASURE):
         return Statement(f"{sql} GROUP BY ALL", chosen.params)
     return Statement(

@@ -8,8 +8,8 @@ import streamlit as st
 from core import losses
 from core.losses import Total
 from core.question import Question
-from core.view.tables import Table
-from core.view.text import NBSP, Terms, count, safe, zone_name
+from core.view.tables import Table, moments
+from core.view.text import NBSP, Terms, count, safe
 
 __all__ = ["by_hour", "caption", "caption_of_stat", "words"]
 
@@ -57,9 +57,8 @@ def by_hour(hours: pd.DataFrame, terms: Terms) -> Table:
         not_traced=(rows["requests"] - rows["traced"]).where(told),
         rate=100 * rows["rate"].astype(float),
     )
-    zone = zone_name(terms.zone, terms.now)
     columns = {
-        "hour": st.column_config.DatetimeColumn(f"Hour ({zone})", format="ddd D MMM, HH:mm", timezone=terms.zone.key),
+        "hour": moments("Hour", terms.zone, terms.now),
         "source": "Source",
         **{name: st.column_config.NumberColumn(head, format="localized") for name, head in _COUNTS.items()},
         "rate": st.column_config.NumberColumn("Sampling rate", format="%.3g %%"),

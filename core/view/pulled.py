@@ -16,13 +16,12 @@ from core.view import controls, pull_words, removal
 from core.view.heading import say
 from core.view.permission import asked_token, may_write
 from core.view.sentences import Sentence
-from core.view.tables import Table
-from core.view.text import Terms, age, count, safe, zone_name
+from core.view.tables import Table, moments
+from core.view.text import Terms, age, count, safe
 
 __all__ = ["changes", "history", "known_by", "offer", "regions", "stamp"]
 
 EVERY_S = 1.0
-_MOMENT = "D MMM HH:mm"
 FREE = "The first million traces a month are free."
 _HIDDEN = "AWS could not be read; why is told to who may write here."
 
@@ -88,7 +87,6 @@ def changes() -> Hashable:
 
 def history(terms: Terms, *, told: bool) -> Table:
     """One row a pull, the newest first."""
-    zone = zone_name(terms.zone, terms.now)
     rows = [
         (
             pull.source,
@@ -107,8 +105,8 @@ def history(terms: Terms, *, told: bool) -> Table:
     columns = {
         "source": "Source",
         "state": "State",
-        "start": st.column_config.DatetimeColumn(f"From ({zone})", format=_MOMENT, timezone=terms.zone.key),
-        "end": st.column_config.DatetimeColumn(f"To ({zone})", format=_MOMENT, timezone=terms.zone.key),
+        "start": moments("From", terms.zone, terms.now),
+        "end": moments("To", terms.zone, terms.now),
         "slices": "Slices",
         "traces": st.column_config.NumberColumn("Traces", format="localized"),
         "calls": st.column_config.NumberColumn("Calls", format="localized"),

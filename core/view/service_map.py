@@ -161,10 +161,6 @@ def _edges(known: pd.DataFrame, made: pd.DataFrame, spots: dict[str, tuple[float
     colour = {"field": "m", "type": "nominal"}
     width = {"field": "w", "type": "quantitative", "scale": None, "legend": None}
     told = [{"field": "calls", "type": "nominal", "title": "Call"}, *_TOLD]
-    layers = [
-        Layer("calls", lines, {"type": "rule", "opacity": 0.6}, {**place, "color": colour, "strokeWidth": width}),
-        Layer("calls_aimed_at", lines, {"type": "rule", "opacity": 0, "strokeWidth": 16}, {**place, "tooltip": told}),
-    ]
     sideways = np.where(x2 > x, "triangle-right", "triangle-left")
     heads = rows(
         t=x + _HEAD_AT * (x2 - x),
@@ -173,7 +169,11 @@ def _edges(known: pd.DataFrame, made: pd.DataFrame, spots: dict[str, tuple[float
         m=np.where(failing, "fault", "marker"),
     )
     towards = {**here, "color": colour, "shape": {"field": "head", "type": "nominal", "scale": None}}
-    layers.insert(1, Layer("heads", heads, {"type": "point", "filled": True, "size": 220, "opacity": 1}, towards))
+    layers = [
+        Layer("calls", lines, {"type": "rule", "opacity": 0.6}, {**place, "color": colour, "strokeWidth": width}),
+        Layer("heads", heads, {"type": "point", "filled": True, "size": 220, "opacity": 1}, towards),
+        Layer("calls_aimed_at", lines, {"type": "rule", "opacity": 0, "strokeWidth": 16}, {**place, "tooltip": told}),
+    ]
     told_here = failing & made["callee"].isin(known["service"]).to_numpy()
     if told_here.any():
         shares = [f"{per_cent(share)} failed" for share in made["failed"][told_here]]

@@ -6,16 +6,30 @@ Each function answers with a `Table`, which shows itself. Texts need no escape t
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import streamlit as st
 
 from core.view.text import NBSP, NOTHING, Terms, amount, between, chance, count, exactly, local, spread, when, zone_name
 
-__all__ = ["Table", "ahead", "by_flag", "found", "look_at_first", "narrowed", "refused", "sources"]
+__all__ = [
+    "DAY",
+    "MOMENT",
+    "Table",
+    "ahead",
+    "by_flag",
+    "found",
+    "look_at_first",
+    "moments",
+    "narrowed",
+    "refused",
+    "sources",
+]
 
 LONG, LONG_PX = 24, 130  # a text of more characters gets this width, so that a phone shows what stands beside it
-_MOMENT = "ddd D MMM, HH:mm"
+DAY = "ddd D MMM"
+MOMENT = f"{DAY}, HH:mm"
 
 
 class Table(NamedTuple):
@@ -62,10 +76,15 @@ def narrowed(frame: pd.DataFrame, columns: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def moments(head: str, zone: ZoneInfo, at: datetime, form: str = MOMENT) -> Any:
+    """A column of moments, shown in `zone`, which the head names as it is called `at` (naive UTC)."""
+    return st.column_config.DatetimeColumn(f"{head} ({zone_name(zone, at)})", format=form, timezone=zone.key)
+
+
 def ahead(terms: Terms, forecast: pd.DataFrame) -> Table:
     """Hour by hour (or day by day): the middle value, the interval, the chance to be above the threshold."""
     bucket, zone = ("Hour" if terms.granularity == "hourly" else "Day"), terms.shown_zone
-    moment = _MOMENT if terms.granularity == "hourly" else "ddd D MMM"
+    moment = MOMENT if terms.granularity == "hourly" else DAY
     if any(local(time, zone).fold for time in forecast["ds"]):
         moment += " Z"  # the clock is put back, and an hour comes twice
     above = f"Chance above {exactly(terms.threshold, terms.unit)}"
@@ -80,11 +99,7 @@ def ahead(terms: Terms, forecast: pd.DataFrame) -> Table:
     )
     level = f"{terms.interval}{NBSP}%"
     columns = {
-        "bucket": st.column_config.DatetimeColumn(
-            f"{bucket} ({zone_name(zone, terms.end)})",
-            format=moment,
-            timezone=zone.key,
-        ),
+        "bucket": moments(bucket, zone, terms.end, moment),
         "middle": _number("Forecast", terms.unit),
         "low": _number(f"Low, {level}", terms.unit),
         "high": _number(f"High, {level}", terms.unit),
@@ -166,15 +181,14 @@ def by_flag(groups: pd.DataFrame, unit: str, *, key: str = "Flag") -> Table:
 
 def sources(rows: pd.DataFrame, terms: Terms) -> Table:
     """`queries.sources`: what each source holds; `source, rows, oldest, newest`."""
-    zone = zone_name(terms.zone, terms.now)
     frame = rows.assign(oldest=rows["oldest"].dt.tz_localize("UTC"), newest=rows["newest"].dt.tz_localize("UTC"))[
         ["source", "rows", "oldest", "newest"]
     ]
     columns = {
         "source": "Source",
         "rows": st.column_config.NumberColumn("Spans", format="localized"),
-        "oldest": st.column_config.DatetimeColumn(f"From ({zone})", format=_MOMENT, timezone=terms.zone.key),
-        "newest": st.column_config.DatetimeColumn(f"To ({zone})", format=_MOMENT, timezone=terms.zone.key),
+        "oldest": moments("From", terms.zone, terms.now),
+        "newest": moments("To", terms.zone, terms.now),
     }
     return Table(frame, columns, f"{count(len(frame), 'source')} with spans, from and to.")
 

@@ -16,6 +16,7 @@ from core.conditions import COMPARISONS, STATUSES, Condition
 from core.question import SORTS, Question
 from core.traces import Totals
 from core.view.sentences import Sentence
+from core.view.tables import MOMENT, moments
 from core.view.text import NOTHING, Terms, amount, count, safe, when, zone_name
 
 __all__ = ["chosen", "controls", "listed", "narrowed", "sentence", "widen"]
@@ -141,11 +142,8 @@ def _all(frame: pd.DataFrame, terms: Terms) -> None:
 
 
 def _columns(terms: Terms, longest_ms: float) -> dict[str, Any]:
-    zone = zone_name(terms.zone, terms.now)
     return {
-        "started_at": st.column_config.DatetimeColumn(
-            f"Time ({zone})", format="ddd D MMM, HH:mm:ss", timezone=terms.zone.key
-        ),
+        "started_at": moments("Time", terms.zone, terms.now, f"{MOMENT}:ss"),
         "duration_ms": st.column_config.ProgressColumn(
             "Duration (ms)",
             format="%,.1f",

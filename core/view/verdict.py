@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.queries import Backtest, Reliability
 from core.view.sentences import Sentence, repeating
-from core.view.tables import Table
+from core.view.tables import DAY, MOMENT, Table, moments
 from core.view.text import NBSP, Terms, count, exactly, safe, when, zone_name
 
 __all__ = ["ahead", "chances", "each", "has_ours", "replay", "scores", "sentence", "skill"]
@@ -109,9 +109,7 @@ def ahead(terms: Terms, backtest: Backtest) -> Table:
 def each(terms: Terms, backtest: Backtest) -> Table:
     """A row for each forecast, newest first."""
     told = backtest.by_origin.sort_values("cutoff", ascending=False, kind="stable")
-    zone = terms.shown_zone
-    moment = "ddd D MMM, HH:mm" if terms.granularity == "hourly" else "ddd D MMM"
-    head = st.column_config.DatetimeColumn(f"Said ({zone_name(zone, terms.end)})", format=moment, timezone=zone.key)
+    head = moments("Said", terms.shown_zone, terms.end, MOMENT if terms.granularity == "hourly" else DAY)
     cutoffs = list(dict.fromkeys(told["cutoff"]))
     table = _by(told, "cutoff", cutoffs, {"cutoff": head}, terms, f"Error of {count(len(cutoffs), 'forecast')}.")
     return table._replace(frame=table.frame.assign(cutoff=table.frame["cutoff"].dt.tz_localize("UTC")))
